@@ -1,0 +1,222 @@
+"""The line between the engine and whatever runs pods. The engine knows only this.
+
+All methods are idempotent: the engine calls them again after a crash with the same arguments.
+Names: model name, unit name (`app/0`), container name as in the charm's metadata.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+
+class SubstrateError(Exception):
+    """The substrate could not do what was asked; the text names the thing and the cause."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Mount:
+    """A folder of this host bound into a container."""
+
+    source: Path
+    target: str
+
+
+@dataclasses.dataclass(frozen=True)
+class WorkloadSpec:
+    """One workload container of a pod."""
+
+    name: str
+    image: str  # reference in the store
+    mounts: tuple[Mount, ...] = ()  # storage
+    uid: int | None = None
+    gid: int | None = None
+    index: int = 0  # Pebble's health port is 38813 + index
+
+
+@dataclasses.dataclass(frozen=True)
+class PodSpec:
+    """A unit's pod, as wanted. Equal spec = nothing to do."""
+
+    model: str
+    unit: str
+    app: str
+    ordinal: int
+    address: str
+    generation: int  # a new number replaces the pod: file systems start fresh
+    charm_dir: Path  # unpacked charm on this host; copied, private to the unit
+    workloads: tuple[WorkloadSpec, ...]
+    mounts: tuple[Mount, ...] = ()  # storage in the charm container
+    python: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Dispatch:
+    """One run of a charm's dispatch (or of a shell text, for `juju exec`) in a unit's pod.
+
+    Attributes:
+        argv: Program and arguments, run with the charm folder as working directory.
+        environment: The whole environment; nothing is added but PATH's tools folder.
+    """
+
+    model: str
+    unit: str
+    argv: tuple[str, ...]
+    environment: Mapping[str, str]
+    warm: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class DispatchResult:
+    """How a dispatch ended.
+
+    Attributes:
+        exit_code: Exit status; None when the process was killed by a signal or never reported,
+            which is not an error of the charm: the hook is queued again.
+        signal: The signal that ended it, or 0.
+        cpu_seconds: User and system time of the process and its children.
+        stdout: Lines printed, each without its end.
+        stderr: Lines printed, each without its end.
+    """
+
+    exit_code: int | None
+    signal: int = 0
+    cpu_seconds: float = 0.0
+    stdout: tuple[str, ...] = ()
+    stderr: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Notice:
+    """A Pebble notice; times are RFC 3339 text as Pebble writes them."""
+
+    id: str
+    type: str
+    key: str
+    last_repeated: str
+    data: Mapping[str, str]
+
+
+@dataclasses.dataclass(frozen=True)
+class PodEvent:
+    """Something that a pod did by itself.
+
+    Attributes:
+        kind: `charm-started` (the charm container's agent answers: a new process),
+            `pebble` (a container's Pebble answers; `boot_id` tells which process),
+            `pebble-gone`, `notices` (new ones, oldest first), `health` (changed).
+    """
+
+    kind: str
+    model: str
+    unit: str
+    container: str = ""
+    boot_id: str = ""
+    notices: tuple[Notice, ...] = ()
+    healthy: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class ServiceSpec:
+    """An application's fixed address and where it leads.
+
+    Attributes:
+        ports: Like `5000/tcp`.
+        backends: Addresses of the units that may get traffic, in unit order. The substrate
+            forwards only to those whose Pebbles are all healthy at level `ready`.
+    """
+
+    model: str
+    app: str
+    address: str
+    ports: tuple[str, ...]
+    backends: tuple[str, ...]
+
+
+class Substrate(Protocol):
+    """Runs pods, starts dispatches in them and forwards service addresses."""
+
+    async def prepare(self) -> None:
+        """Make networks and what else all pods share; heal what is missing."""
+        ...
+
+    async def ensure_pod(self, spec: PodSpec, hook_socket: Path) -> None:
+        """Make the unit's pod run as `spec` says.
+
+        Args:
+            hook_socket: Socket on this host on which the engine serves the hook commands of
+                the unit; the charm container sees it as `/charm/hook.sock`... the path given
+                in the environment of each dispatch is the substrate's `hook_socket_path`.
+
+        Raises:
+            SubstrateError: An image is missing, Podman failed, …
+        """
+        ...
+
+    def hook_socket_path(self, unit: str) -> str:
+        """Return the hook socket's path as the charm container sees it."""
+        ...
+
+    def charm_path(self, unit: str) -> str:
+        """Return the charm folder as the charm container sees it (Juju's own path)."""
+        ...
+
+    def tools_path(self, unit: str) -> str:
+        """Return the folder with the hook commands as the charm container sees it."""
+        ...
+
+    async def remove_pod(self, model: str, unit: str, *, keep_storage: bool = True) -> None:
+        """Remove a unit's pod, its sockets and its private folders."""
+        ...
+
+    async def dispatch(self, dispatch: Dispatch) -> DispatchResult:
+        """Run one dispatch to its end. Cancelling sends SIGTERM to its process group.
+
+        Raises:
+            SubstrateError: The charm container does not answer; the hook is queued again.
+        """
+        ...
+
+    async def running_dispatch(self, model: str, unit: str) -> bool:
+        """Tell whether a dispatch of an engine that died still runs; ends it if so."""
+        ...
+
+    def events(self) -> AsyncIterator[PodEvent]:
+        """Yield what pods do by themselves, for all pods that exist, from their present state."""
+        ...
+
+    def watch(
+        self, model: str, unit: str, containers: Sequence[str], after: Mapping[str, str]
+    ) -> None:
+        """Begin to watch a unit's containers; `after` gives each one's last notice time."""
+        ...
+
+    def unwatch(self, model: str, unit: str) -> None:
+        """Stop watching a unit's containers."""
+        ...
+
+    async def set_services(self, services: Sequence[ServiceSpec]) -> None:
+        """Make the service addresses of this instance lead as given, in one step."""
+        ...
+
+    async def exec(
+        self, model: str, unit: str, container: str, argv: Sequence[str], stdin: bytes = b""
+    ) -> tuple[int, bytes, bytes]:
+        """Run a command in a container (`charm` or a workload): `juju ssh` and `juju scp`."""
+        ...
+
+    def exec_argv(
+        self, model: str, unit: str, container: str, argv: Sequence[str], *, tty: bool
+    ) -> list[str]:
+        """Return the command line that runs `argv` interactively in a container."""
+        ...
+
+    async def destroy_model(self, model: str) -> None:
+        """Remove every pod, folder and service of a model."""
+        ...
+
+    async def destroy(self) -> list[str]:
+        """Remove everything of this instance from the host; return what was removed."""
+        ...
