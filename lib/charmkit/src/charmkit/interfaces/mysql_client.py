@@ -1,0 +1,347 @@
+"""`mysql_client`: a schema and an account on a MySQL-compatible server.
+
+The wire format is that of the published `data_interfaces` library, version 0: the requirer names
+a schema, the provider answers with addresses in its application bag and with credentials in a
+Juju secret that is granted to the requirer.
+
+Source: interface `mysql_client` v0 of charm-relation-interfaces; data_interfaces, secret groups
+`user` and `tls`.
+"""
+
+import dataclasses
+import typing
+import urllib.parse
+from collections.abc import Iterable
+
+from charmkit.interfaces import _base
+from charmkit.spec import (
+    Bag,
+    BagValue,
+    OwnedSecret,
+    Publication,
+    Publish,
+    RelationData,
+    SecretContent,
+    SecretRef,
+    Snapshot,
+)
+
+_SECRETS = ("username", "password", "tls", "tls-ca", "uris")
+_TRUE = frozenset({"true", "enabled", "yes", "1"})
+
+
+# --- the wire ----------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RequirerBag:
+    """Application bag of the requirer. `requested_secrets` is a JSON list of field names."""
+
+    database: str | None = None
+    extra_user_roles: str | None = None
+    requested_secrets: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ProviderBag:
+    """Application bag of the provider.
+
+    `secret_user` and `secret_tls` are secret URIs with the contents `username`, `password` and
+    `tls`, `tls-ca`. A requirer that did not ask for `tls` as a secret finds it in the bag itself.
+    """
+
+    database: str | None = None
+    endpoints: str | None = None
+    read_only_endpoints: str | None = None
+    version: str | None = None
+    secret_user: str | None = None
+    secret_tls: str | None = None
+    tls: str | None = None
+    tls_ca: str | None = None
+
+
+def _texts(text: str | None) -> frozenset[str]:
+    """Give the entries of a JSON list of texts; none if it is something else."""
+    value = _base.from_json(text)
+    items = typing.cast("list[object]", value) if isinstance(value, list) else []
+    return frozenset(item for item in items if isinstance(item, str))
+
+
+# --- requirer ----------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Database:
+    """A schema that is there, with the account that owns it.
+
+    Attributes:
+        address: `host:port` of the server that takes reads and writes.
+        name: The schema, as the provider named it.
+        username: The account.
+        password: Its password.
+        tls: Whether the server offers TLS.
+        tls_ca: CA certificates (PEM) which sign the server's certificate, "" if not told.
+        version: What the server calls itself, "" if not told.
+    """
+
+    address: str
+    name: str
+    username: str
+    password: str = dataclasses.field(repr=False)
+    tls: bool = False
+    tls_ca: str = ""
+    version: str = ""
+
+    def url(self, ca_file: str = "", charset: str = "utf8mb3") -> str:
+        """Give the SQLAlchemy URL for PyMySQL.
+
+        Args:
+            ca_file: Where the process finds `tls_ca`; used, and the server's name verified, only
+                if the server offers TLS. "" connects without TLS.
+            charset: Character set of the connection. OpenStack's schemas are made for utf8mb3.
+        """
+        account = (
+            f"{urllib.parse.quote_plus(self.username)}:{urllib.parse.quote_plus(self.password)}"
+        )
+        query = {"charset": charset} | ({"ssl_ca": ca_file} if self.tls and ca_file else {})
+        parameters = urllib.parse.urlencode(query, safe="/")
+        return f"mysql+pymysql://{account}@{self.address}/{self.name}?{parameters}"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Requirer:
+    """Ask for one schema.
+
+    Attributes:
+        database: Name of the schema wanted.
+        endpoint: Our endpoint.
+    """
+
+    database: str
+    endpoint: str = "database"
+
+    def secret_uris(self, snapshot: Snapshot) -> Iterable[str]:
+        """Name the secrets in the provider's answer."""
+        answer = self._answer(snapshot)
+        return [uri for uri in (answer.secret_user, answer.secret_tls) if uri]
+
+    def secret_labels(self, snapshot: Snapshot) -> Iterable[str]:
+        """Name none: a requirer owns no secret."""
+        return ()
+
+    def request(self, snapshot: Snapshot) -> Publication | None:
+        """Ask for the schema, and for everything sensitive as secrets."""
+        relation = snapshot.relation(self.endpoint)
+        if relation is None:
+            return None
+        wanted = RequirerBag(database=self.database, requested_secrets=_base.to_json(_SECRETS))
+        return Publication(bags=(Publish(relation_id=relation.id, app=_base.dump(wanted)),))
+
+    def read(self, snapshot: Snapshot) -> Database | None:
+        """Give the schema once address and credentials are there."""
+        answer = self._answer(snapshot)
+        user = snapshot.secrets.get(answer.secret_user or "", {})
+        username, password = user.get("username"), user.get("password")
+        address = (answer.endpoints or "").split(",")[0].strip()
+        if not (address and username and password):
+            return None
+        told: SecretContent = {"tls": answer.tls or "", "tls-ca": answer.tls_ca or ""}
+        if answer.secret_tls:
+            if answer.secret_tls not in snapshot.secrets:
+                return None
+            told = snapshot.secrets[answer.secret_tls]
+        return Database(
+            address=address,
+            name=answer.database or self.database,
+            username=username,
+            password=password,
+            tls=told.get("tls", "").lower() in _TRUE,
+            tls_ca=told.get("tls-ca", ""),
+            version=answer.version or "",
+        )
+
+    def _answer(self, snapshot: Snapshot) -> ProviderBag:
+        relation = snapshot.relation(self.endpoint)
+        return _base.parse(ProviderBag, relation.remote_app if relation else {})
+
+
+# --- provider ----------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Request:
+    """What one client asks for.
+
+    Attributes:
+        relation_id: The client's relation; one account each.
+        app: The client's application.
+        database: Name of the schema wanted.
+        roles: Extra roles wanted for the account, sorted.
+        secrets: Fields that the client wants as secrets.
+    """
+
+    relation_id: int
+    app: str
+    database: str
+    roles: tuple[str, ...] = ()
+    secrets: frozenset[str] = frozenset()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Account:
+    """The account that the provider makes for one request."""
+
+    request: Request
+    username: str
+    password: str = dataclasses.field(repr=False)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Provider:
+    """Give schemas and accounts.
+
+    Attributes:
+        endpoint: Our endpoint.
+    """
+
+    endpoint: str = "database"
+
+    def secret_uris(self, snapshot: Snapshot) -> Iterable[str]:
+        """Name none: clients send no secrets."""
+        return ()
+
+    def secret_labels(self, snapshot: Snapshot) -> Iterable[str]:
+        """Name the secret of each client's account."""
+        return [self._label(relation.id) for relation in snapshot.related(self.endpoint)]
+
+    def requests(self, snapshot: Snapshot) -> tuple[Request, ...]:
+        """Give what the clients ask for, sorted by relation; none that names no schema."""
+        found = (self._request(relation) for relation in snapshot.related(self.endpoint))
+        return tuple(request for request in found if request is not None)
+
+    def account(self, snapshot: Snapshot, request: Request) -> Account:
+        """Give the account of a request: the one we own already, or a new one.
+
+        Args:
+            snapshot: What was seen; gives the password that was made before, or a random one.
+            request: One of `requests`.
+        """
+        label = self._label(request.relation_id)
+        known = snapshot.own_secrets.get(label, {})
+        return Account(
+            request=request,
+            username=known.get("username") or f"relation-{request.relation_id}",
+            password=known.get("password") or snapshot.random_text(label),
+        )
+
+    def respond(
+        self,
+        snapshot: Snapshot,
+        accounts: Iterable[Account],
+        *,
+        address: str,
+        version: str = "",
+        tls_ca: str = "",
+    ) -> Publication:
+        """Tell clients about their accounts.
+
+        Args:
+            snapshot: What was seen.
+            accounts: The accounts that exist on the server by the time this is published.
+            address: `host:port` for reads and writes.
+            version: What the server calls itself.
+            tls_ca: CA certificates (PEM) that sign the server's certificate; "" = no TLS.
+        """
+        living = {relation.id for relation in snapshot.related(self.endpoint)}
+        answers = [
+            self._answer(account, address=address, version=version, tls_ca=tls_ca)
+            for account in accounts
+            if account.request.relation_id in living
+        ]
+        return Publication(
+            bags=tuple(bag for bag, _ in answers),
+            secrets=tuple(secret for _, secrets in answers for secret in secrets),
+        )
+
+    def _answer(
+        self, account: Account, *, address: str, version: str, tls_ca: str
+    ) -> tuple[Publish, tuple[OwnedSecret, ...]]:
+        request = account.request
+        label = self._label(request.relation_id)
+        user = {"username": account.username, "password": account.password}
+        if "uris" in request.secrets:
+            login = f"{account.username}:{urllib.parse.quote(account.password, safe='')}"
+            user["uris"] = f"mysql://{login}@{address}/{request.database}"
+        secrets = [
+            OwnedSecret(
+                label=label,
+                content=user,
+                grants=(request.relation_id,),
+                description=f"database account of {request.app}",
+            )
+        ]
+        bag: dict[str, BagValue] = _base.dump(
+            ProviderBag(database=request.database, endpoints=address, version=version or None)
+        )
+        bag["secret-user"] = SecretRef(label)
+        told = {"tls": "True", "tls-ca": tls_ca} if tls_ca else {"tls": "False"}
+        if "tls" in request.secrets:
+            secrets.append(
+                OwnedSecret(
+                    label=f"{label}:tls",
+                    content=told,
+                    grants=(request.relation_id,),
+                    description=f"TLS facts of the database for {request.app}",
+                )
+            )
+            bag["secret-tls"] = SecretRef(f"{label}:tls")
+        else:
+            bag |= told
+        return Publish(relation_id=request.relation_id, app=bag), tuple(secrets)
+
+    def _label(self, relation_id: int) -> str:
+        return f"{self.endpoint}:{relation_id}"
+
+    def _request(self, relation: RelationData) -> Request | None:
+        bag = _base.parse(RequirerBag, relation.remote_app)
+        if not bag.database:
+            return None
+        roles = {role.strip() for role in (bag.extra_user_roles or "").split(",")}
+        return Request(
+            relation_id=relation.id,
+            app=relation.app,
+            database=bag.database,
+            roles=tuple(sorted(roles - {""})),
+            secrets=_texts(bag.requested_secrets),
+        )
+
+
+# --- test data ---------------------------------------------------------------------------------
+
+
+def provider_side(local_app: Bag, local_unit: Bag) -> _base.RemoteSide:
+    """Give what a server publishes once it has seen our bags; nothing before we named a schema."""
+    asked = _base.parse(RequirerBag, local_app)
+    if not asked.database:
+        return _base.RemoteSide()
+    user, tls = "secret:databaseuser00000000", "secret:databasetls000000000"
+    return _base.RemoteSide(
+        app_bag={
+            "database": asked.database,
+            "endpoints": "mariadb.test.svc.cluster.local:3306",
+            "secret-tls": tls,
+            "secret-user": user,
+            "version": "10.11.13-MariaDB",
+        },
+        secrets={
+            user: {"username": "relation-1", "password": "s3cret/database"},
+            tls: {"tls": "False"},
+        },
+    )
+
+
+def requirer_side(local_app: Bag, local_unit: Bag) -> _base.RemoteSide:
+    """Give what a client publishes, whatever our bags hold."""
+    return _base.RemoteSide(
+        app_bag={"database": "placement", "requested-secrets": _base.to_json(_SECRETS)}
+    )
