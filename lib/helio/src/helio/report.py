@@ -1,0 +1,157 @@
+"""What the operator sees while steps run, behind one small protocol.
+
+On a terminal a live display, elsewhere plain lines; tests keep a list.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any, Protocol, TextIO
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.markup import escape
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+
+class Reporter(Protocol):
+    """Told what happens, in the order in which it happens."""
+
+    def started(self, title: str) -> None:
+        """Say that a step has begun."""
+        ...
+
+    def note(self, text: str) -> None:
+        """Say what the step is doing now; replaces the note before it."""
+        ...
+
+    def progress(self, lines: Mapping[str, str]) -> None:
+        """Say what each part of the step waits for: name → text; replaces what was said before."""
+        ...
+
+    def done(self, title: str) -> None:
+        """Say that the step has ended well."""
+        ...
+
+    def skipped(self, title: str) -> None:
+        """Say that the step had nothing to do."""
+        ...
+
+    def failed(self, title: str) -> None:
+        """Say that the step could not be done; the error itself is printed by the caller."""
+        ...
+
+
+class PlainReporter:
+    """Lines for a pipe or a log: each thing is said once, when it changes."""
+
+    def __init__(self, stream: TextIO):
+        self._stream = stream
+        self._said: dict[str, str] = {}
+        self._since = time.monotonic()
+
+    def started(self, title: str) -> None:
+        """Say that a step has begun."""
+        self._said = {}
+        self._since = time.monotonic()
+        self._line(f"{title} …")
+
+    def note(self, text: str) -> None:
+        """Print the note, if it is new."""
+        self.progress({"": text})
+
+    def progress(self, lines: Mapping[str, str]) -> None:
+        """Print the lines that changed."""
+        for name, text in lines.items():
+            if self._said.get(name) != text:
+                self._line(f"  {name}: {text}" if name else f"  {text}")
+        self._said = dict(lines)
+
+    def done(self, title: str) -> None:
+        """Print that the step has ended well."""
+        self._line(f"{title}: done in {time.monotonic() - self._since:.0f} s")
+
+    def skipped(self, title: str) -> None:
+        """Print that there was nothing to do."""
+        self._line(f"{title}: nothing to do")
+
+    def failed(self, title: str) -> None:
+        """Print that the step failed."""
+        self._line(f"{title}: failed")
+
+    def _line(self, text: str) -> None:
+        print(text, file=self._stream, flush=True)
+
+
+class LiveReporter:
+    """A display on a terminal: finished steps above, the running one with its parts below."""
+
+    def __init__(self, console: Console):
+        self._console = console
+        self._live: Live | None = None
+        self._title = ""
+        self._since = time.monotonic()
+
+    def started(self, title: str) -> None:
+        """Show a spinner with the step's title."""
+        self._title = title
+        self._since = time.monotonic()
+        self._live = Live(console=self._console, refresh_per_second=8, transient=True)
+        self._live.start()
+        self.progress({})
+
+    def note(self, text: str) -> None:
+        """Show a note beneath the title."""
+        self.progress({"": text})
+
+    def progress(self, lines: Mapping[str, str]) -> None:
+        """Show a line per part beneath the title."""
+        if not self._live:
+            return
+        table = Table.grid(padding=(0, 2))
+        for name, text in lines.items():
+            table.add_row(f"    {escape(name)}", Text(text, style="dim", overflow="ellipsis"))
+        self._live.update(Group(Spinner("dots", f" {escape(self._title)}"), table))
+
+    def done(self, title: str) -> None:
+        """Leave a line with a tick and the time."""
+        self._end(f"[green]✓[/] {escape(title)} [dim]{time.monotonic() - self._since:.0f} s[/dim]")
+
+    def skipped(self, title: str) -> None:
+        """Leave a line that says that there was nothing to do."""
+        self._end(f"[green]✓[/] {escape(title)} [dim]already done[/dim]")
+
+    def failed(self, title: str) -> None:
+        """Leave a line with a cross."""
+        self._end(f"[red]✗[/] {escape(title)}")
+
+    def _end(self, line: str) -> None:
+        if self._live:
+            self._live.stop()
+            self._live = None
+        self._console.print(line, highlight=False)
+
+
+def reporter() -> Reporter:
+    """Return the reporter that suits standard error."""
+    if sys.stderr.isatty():
+        return LiveReporter(Console(stderr=True))
+    return PlainReporter(sys.stderr)
+
+
+def show_table(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    """Print a table for people on standard output."""
+    table = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    for row in rows:
+        table.add_row(*(escape(cell) for cell in row))
+    # Into a pipe there is no width to fit: cells must not be cut.
+    width = None if sys.stdout.isatty() else 400
+    Console(width=width, highlight=False).print(table)
+
+
+def show_json(value: Any) -> None:
+    """Print a value as JSON on standard output."""
+    print(json.dumps(value, indent=2, sort_keys=True))

@@ -1,0 +1,159 @@
+"""What one cloud on this machine is called and where its things are.
+
+Everything is derived from the home folder and the few values in its `helio.yaml`, so that a second
+cloud on the same machine needs only another home, another name and another subnet.
+"""
+
+import dataclasses
+import ipaddress
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from helio.host import HelioError
+
+DEFAULT_HOME = Path("/var/lib/helio")
+HOME_VARIABLE = "HELIO_HOME"
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """One cloud on this machine.
+
+    Args:
+        home: Folder of everything that belongs to the cloud.
+        instance: Name of the engine's instance; part of the names of all that it makes.
+        subnet: IPv4 network in CIDR form for units and services; nothing else may use it.
+        model: Name of the Juju model of the control plane.
+        store: Folder of the container images and containers; clouds may share it.
+    """
+
+    home: Path = DEFAULT_HOME
+    instance: str = "helio"
+    subnet: str = "10.131.0.0/20"
+    model: str = "openstack"
+    store: Path = DEFAULT_HOME / "store"
+
+    @property
+    def file(self) -> Path:
+        """Return the file that holds these settings."""
+        return self.home / "helio.yaml"
+
+    @property
+    def engine_home(self) -> Path:
+        """Return the folder of the embedded engine's own state."""
+        return self.home / "engine"
+
+    @property
+    def store_run(self) -> Path:
+        """Return the folder of the container store's state until the next boot."""
+        return Path("/run/helio") / self.store.as_posix().strip("/").replace("/", "-")
+
+    @property
+    def containers_conf(self) -> Path:
+        """Return the file with Podman's settings for this cloud."""
+        return self.home / "containers.conf"
+
+    @property
+    def pebble(self) -> Path:
+        """Return the place of the Pebble program."""
+        return self.home / "bin" / "pebble"
+
+    @property
+    def journal(self) -> Path:
+        """Return the file that records what was changed on the machine."""
+        return self.home / "journal.json"
+
+    @property
+    def log(self) -> Path:
+        """Return the file that records every command."""
+        return self.home / "helio.log"
+
+    @property
+    def cache(self) -> Path:
+        """Return the folder of what is expensive to make again."""
+        return self.home / "cache"
+
+    @property
+    def overlay(self) -> Path:
+        """Return the bundle overlay with this machine's charms and images."""
+        return self.home / "overlay.yaml"
+
+    @property
+    def ca(self) -> Path:
+        """Return the certificate of the authority that signs the cloud's certificates."""
+        return self.home / "ca.pem"
+
+    @property
+    def openrc(self) -> Path:
+        """Return the shell file with the administrator's credentials."""
+        return self.home / "openrc"
+
+    @property
+    def clouds(self) -> Path:
+        """Return the clouds.yaml with the administrator's credentials."""
+        return self.home / "clouds.yaml"
+
+
+def load(environ: Mapping[str, str]) -> Settings:
+    """Return the settings of the cloud that the environment chooses.
+
+    Args:
+        environ: The process environment; `HELIO_HOME` names the home.
+
+    Raises:
+        HelioError: `helio.yaml` has an unknown key or a value that cannot be used.
+    """
+    home = Path(environ.get(HOME_VARIABLE) or DEFAULT_HOME).resolve()
+    settings = Settings(home=home, store=home / "store")
+    if not settings.file.is_file():
+        return settings
+    try:
+        values = yaml.safe_load(settings.file.read_text(encoding="utf-8")) or {}
+    except yaml.YAMLError as error:
+        raise HelioError(f"cannot read {settings.file}: {error}") from error
+    except PermissionError as error:
+        raise HelioError(f"cannot read {settings.file}: run this as root, or with sudo") from error
+    return merge(settings, values)
+
+
+def merge(settings: Settings, values: Any) -> Settings:
+    """Return the settings with values from a file laid over them.
+
+    Raises:
+        HelioError: a key is unknown or a value cannot be used; names the key.
+    """
+    file = settings.file
+    if not isinstance(values, dict):
+        raise HelioError(f"cannot use {file}: it must hold keys and values")
+    known = {"instance", "subnet", "model", "store"}
+    texts: dict[str, str] = {}
+    for key, value in values.items():  # pyright: ignore[reportUnknownVariableType]
+        if key not in known:
+            raise HelioError(
+                f"cannot use {file}: unknown key {key}; known are {', '.join(sorted(known))}"
+            )
+        texts[str(key)] = str(value)  # pyright: ignore[reportUnknownArgumentType]
+    for key in ("instance", "model"):
+        if key in texts and not re.fullmatch(r"[a-z][a-z0-9-]{0,30}", texts[key]):
+            raise HelioError(
+                f"cannot use {file}: {key} must be lower-case letters, digits and hyphens"
+            )
+    if "subnet" in texts:
+        _check_subnet(file, texts["subnet"])
+    if "store" in texts and not texts["store"].startswith("/"):
+        raise HelioError(f"cannot use {file}: store must be an absolute path")
+    store = Path(texts.pop("store")) if "store" in texts else settings.store
+    return dataclasses.replace(settings, store=store, **texts)
+
+
+def _check_subnet(file: Path, text: str) -> None:
+    try:
+        network = ipaddress.IPv4Network(text)
+    except ValueError as error:
+        raise HelioError(f"cannot use {file}: subnet: {error}") from error
+    if network.prefixlen > 24:
+        raise HelioError(f"cannot use {file}: subnet {text} is too small; a /24 is the least")

@@ -1,0 +1,51 @@
+"""A plan is a list of steps; running it makes true what is not true yet.
+
+A step keeps nothing in memory for the next one: whether it is done is read from the machine. So a
+run that was interrupted anywhere goes on where it stopped, simply by running again.
+"""
+
+from collections.abc import Iterable
+from typing import Protocol
+
+from helio.host import Host
+from helio.report import Reporter
+
+
+class Step(Protocol):
+    """One thing to make true."""
+
+    @property
+    def title(self) -> str:
+        """Return what the step does, as a short phrase: `Install Debian packages`."""
+        ...
+
+    def is_done(self, host: Host) -> bool:
+        """Return whether there is nothing to do, judged from the machine."""
+        ...
+
+    def apply(self, host: Host, reporter: Reporter) -> None:
+        """Make it true.
+
+        Raises:
+            HelioError: it cannot be done; says why and what to do.
+        """
+        ...
+
+
+def run(steps: Iterable[Step], host: Host, reporter: Reporter) -> None:
+    """Run the steps that are not done yet, in order.
+
+    Raises:
+        HelioError: the first step that could not be done.
+    """
+    for step in steps:
+        if step.is_done(host):
+            reporter.skipped(step.title)
+            continue
+        reporter.started(step.title)
+        finished = False
+        try:
+            step.apply(host, reporter)
+            finished = True
+        finally:
+            (reporter.done if finished else reporter.failed)(step.title)
