@@ -6,11 +6,13 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import cast
+from typing import TypeVar, cast
 
 import yaml
 
 from helio.host import HelioError
+
+_T = TypeVar("_T")
 
 
 class RecipeError(HelioError):
@@ -214,7 +216,9 @@ def _load_recipe(folder: Path) -> Recipe:
             _read_yaml(folder / "image.yaml"), lambda path: (folder / path).read_bytes()
         )
     except FileNotFoundError as error:
-        raise RecipeError(f"cannot read the recipe of {folder.name}: no {error.filename}") from None
+        raise RecipeError(
+            f"cannot read the recipe of {folder.name}: no {error.filename}"
+        ) from None
     if recipe.name != folder.name:
         raise RecipeError(f"cannot use {folder}/image.yaml: it is named {recipe.name}")
     return recipe
@@ -241,7 +245,7 @@ def _lists(entry: object) -> dict[str, tuple[str, ...]]:
     return {key: tuple(items) for key, items in cast("dict[str, list[str]]", entry).items()}
 
 
-def _look_up[T](table: Mapping[str, T], key: str, what: str) -> T:
+def _look_up(table: Mapping[str, _T], key: str, what: str) -> _T:
     try:
         return table[key]
     except KeyError:

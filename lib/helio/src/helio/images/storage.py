@@ -55,7 +55,11 @@ def read_facts() -> Facts:
         can_raise_limits=bool(int(effective.split()[1], 16) >> _CAP_SYS_RESOURCE & 1),
         hard_limits={
             "nofile": resource.getrlimit(resource.RLIMIT_NOFILE)[1],
-            "nproc": resource.getrlimit(resource.RLIMIT_NPROC)[1],
+            # Podman lowers its own limit to the highest process number, and cannot go back.
+            "nproc": _at_most(
+                resource.getrlimit(resource.RLIMIT_NPROC)[1],
+                int(Path("/proc/sys/kernel/pid_max").read_text(encoding="ascii")),
+            ),
         },
     )
 

@@ -1,0 +1,235 @@
+"""Build images into a store with Buildah, without any registry.
+
+The whole of a build's effects goes through `Host.run` and `Host.write`.
+"""
+
+import contextlib
+import dataclasses
+import fcntl
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from helio.host import Command, Host
+from helio.images import sbom, sources
+from helio.images.recipe import Catalogue, Distro, Recipe
+from helio.images.storage import Store
+
+def _ignore(_line: str) -> None:
+    """Take a progress line and do nothing with it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Builder:
+    """Builds the images of a catalogue.
+
+    Args:
+        catalogue: The recipes.
+        distro: Key of the distribution to build from.
+        host: Runs the programs.
+        store: Where the images go.
+        cache: Folder for downloads, build files and bills of materials.
+        mirror: Archive to use instead of the host's or the public one.
+        on_line: Called with each line that a build prints.
+    """
+
+    catalogue: Catalogue
+    distro: str
+    host: Host
+    store: Store = Store()
+    cache: Path = Path("/var/lib/helio/cache")
+    mirror: str | None = None
+    on_line: Callable[[str], None] = _ignore
+
+    def reference(self, image: str) -> str:
+        """Return the full name of an image."""
+        return self.catalogue.reference(image, self.distro)
+
+    def is_built(self, image: str) -> bool:
+        """Return whether the image of the present recipe is in the store, with its SBOM."""
+        return self.reference(image) in self._stored() and self.host.exists(self.sbom_path(image))
+
+    def sbom_path(self, image: str) -> Path:
+        """Return the file with an image's bill of materials."""
+        tag = self.reference(image).rpartition(":")[2]
+        return self.cache / "sbom" / f"{image}-{tag}.cdx.json"
+
+    def build(self, *images: str) -> dict[str, str]:
+        """Build images and their parents where they are missing.
+
+        An interrupted build leaves no image and no working container; the next one starts anew
+        at the image that was interrupted.
+
+        Args:
+            images: Their names; none means all.
+
+        Returns:
+            The reference of each image that is now there, parents first.
+
+        Raises:
+            CommandError: a step of a build failed.
+        """
+        order = self.catalogue.order(*images)
+        missing = [image for image in order if not self.is_built(image)]
+        if missing:
+            with self._alone():
+                for image in missing:
+                    # Another process may have built it while this one waited for its turn.
+                    if not self.is_built(image):
+                        self._build(self.catalogue.recipe(image))
+        return {image: self.reference(image) for image in order}
+
+    def prune(self) -> None:
+        """Remove what builds left: working containers, nameless images, old build files."""
+        with self._alone():
+            self._clean()
+            self._buildah("rmi", "--prune")
+
+    def remove_all(self) -> None:
+        """Remove every image of ours from the store, and all build files."""
+        with self._alone():
+            self._clean()
+            prefix = f"{self.catalogue.registry}/"
+            for reference in sorted(self._stored()):
+                if reference.startswith(prefix):
+                    self._buildah("rmi", "--force", reference)
+            self._buildah("rmi", "--prune")
+            for folder in (self._work, self.cache / "sbom"):
+                self.host.remove(folder)
+
+    @property
+    def _work(self) -> Path:
+        return self.cache / "build"
+
+    def _build(self, recipe: Recipe) -> None:
+        distro = self.catalogue.distro(self.distro)
+        context = self._work / "context"
+        try:
+            access = self._read_access(distro)
+            secrets = self._write_access(access)
+            for path, content in recipe.inputs.items():
+                is_program = content.startswith(b"#!")
+                self.host.write(context / path, content, 0o755 if is_program else 0o644)
+            self.host.write(context / "distro.sources", sources.apt_sources(distro, ()))
+            if recipe.parent is None:
+                self._bootstrap(recipe, distro, access, context / "rootfs.tar")
+            self._run(self._build_argv(recipe, context, secrets))
+            self._write_sbom(recipe, distro)
+        finally:
+            self._clean()
+
+    def _build_argv(
+        self, recipe: Recipe, context: Path, secrets: dict[str, Path]
+    ) -> tuple[str, ...]:
+        reference = self.reference(recipe.name)
+        values = {
+            "PACKAGES": " ".join(recipe.packages[self.distro]),
+            "BUILD_PACKAGES": " ".join(recipe.build_packages.get(self.distro, ())),
+            # One cache per image: apt and dpkg lock theirs, so two images cannot share.
+            "CACHE": f"{recipe.name}-{self.distro}",
+        }
+        if recipe.parent:
+            values["PARENT"] = self.reference(recipe.parent)
+        used = recipe.inputs["Containerfile"].decode()
+        labels = {
+            "org.opencontainers.image.title": recipe.name,
+            "org.opencontainers.image.description": recipe.summary,
+            "org.opencontainers.image.version": reference.rpartition(":")[2],
+            "helio.recipe": self.catalogue.digest(recipe.name, self.distro),
+            "helio.sbom": self.sbom_path(recipe.name).name,
+        }
+        return self.store.command(
+            "buildah",
+            "build",
+            # The host's network name space and no CNI: the isolation with the fewest needs.
+            "--isolation=chroot",
+            "--layers=false",
+            "--force-rm",
+            "--pull-never",
+            *(f"--build-arg={key}={value}" for key, value in values.items() if key in used),
+            *(f"--label={key}={value}" for key, value in labels.items()),
+            *(f"--secret=id={key},src={path}" for key, path in secrets.items()),
+            f"--tag={reference}",
+            f"--file={context / 'Containerfile'}",
+            str(context),
+        )
+
+    def _bootstrap(self, recipe: Recipe, distro: Distro, access: sources.Access, to: Path) -> None:
+        """Make the first root file system from the distribution's packages."""
+        source = self._work / "bootstrap.sources"
+        self.host.write(source, access.apt_sources)
+        self._run(
+            (
+                "mmdebstrap",
+                "--mode=root",
+                "--variant=minbase",
+                f"--include={','.join(recipe.packages[self.distro])}",
+                f"--keyring={distro.keyring}",
+                *(f"--aptopt={line.rstrip(';')}" for line in access.apt_options.splitlines()),
+                f"--dpkgopt={to.parent / 'dpkg.cfg'}",
+                # Both are copied from the host; a container gets its own when it starts.
+                '--customize-hook=rm -f "$1/etc/hostname" "$1/etc/resolv.conf"',
+                "--skip=output/dev",
+                distro.suite,
+                str(to),
+                str(source),
+            )
+        )
+
+    def _read_access(self, distro: Distro) -> sources.Access:
+        dump = self.host.run(Command(("apt-config", "dump"), reads=True))
+        return sources.read_access(distro, dump, os.environ, self.mirror)
+
+    def _write_access(self, access: sources.Access) -> dict[str, Path]:
+        """Write what a build may read but no image may hold; index addresses can hold passwords."""
+        folder = self._work / "access"
+        texts = {
+            "apt-sources": access.apt_sources,
+            "apt-options": access.apt_options,
+            "pip": access.pip_conf,
+            "uv": access.uv_toml,
+        }
+        for name, text in texts.items():
+            self.host.write(folder / name, text, 0o600)
+        return {name: folder / name for name in texts} | {"ca": access.ca}
+
+    def _write_sbom(self, recipe: Recipe, distro: Distro) -> None:
+        reference = self.reference(recipe.name)
+        container = self._buildah("from", "--pull-never", reference).strip()
+        root = Path(self._buildah("mount", container).strip())
+        tag = reference.rpartition(":")[2]
+        self.host.write(
+            self.sbom_path(recipe.name), sbom.read_sbom(root, recipe.name, tag, distro.id)
+        )
+
+    def _clean(self) -> None:
+        """Remove the working containers (all in this store are ours) and the build files."""
+        self._buildah("rm", "--all")
+        for name in ("access", "context", "tmp"):
+            self.host.remove(self._work / name)
+
+    def _stored(self) -> set[str]:
+        argv = self.store.command("buildah", "images", "--json")
+        entries = json.loads(self.host.run(Command(argv, reads=True, env=self._environment)) or "[]")
+        return {name for entry in entries or () for name in entry["names"] or ()}
+
+    def _buildah(self, *arguments: str) -> str:
+        return self._run(self.store.command("buildah", *arguments))
+
+    def _run(self, argv: tuple[str, ...]) -> str:
+        return self.host.run(Command(argv, env=self._environment, on_line=self.on_line))
+
+    @property
+    def _environment(self) -> dict[str, str]:
+        # Buildah and mmdebstrap work in TMPDIR, and Buildah keeps its cache mounts there: in our
+        # own cache they are found again, and removed with it.
+        return {"TMPDIR": str(self._work)}
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Hold the store's build lock, so that no build cleans up after another one that runs."""
+        self._work.mkdir(parents=True, exist_ok=True)
+        with (self._work / "lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
