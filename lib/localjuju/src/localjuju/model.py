@@ -256,6 +256,7 @@ class SecretView:
     changed: int = 0  # newest revision announced by secret-changed
     removed: list[int] = dataclasses.field(default_factory=list[int])  # obsolete, announced
     expired: list[int] = dataclasses.field(default_factory=list[int])
+    expired_again: float = 0.0  # when revisions in `expired` that still exist are announced anew
     rotate_due: float = 0.0  # the due time whose secret-rotate was delivered
 
 
