@@ -242,7 +242,8 @@ class Packer:
     def _inputs(self, charm: str, requirements: str, libraries: Iterable[Path]) -> str:
         """Return the digest of everything that decides the bytes of the packed charm."""
         digest = hashlib.sha256()
-        facts = (requirements, self.base, self.arch, self._interpreter(), Path(__file__))
+        is_compiled = self._interpreter() is not None
+        facts = (requirements, self.base, self.arch, is_compiled, Path(__file__))
         for fact in facts:
             text = fact.read_bytes() if isinstance(fact, Path) else str(fact).encode()
             digest.update(hashlib.sha256(text).digest())

@@ -9,7 +9,7 @@ import ipaddress
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 
@@ -35,7 +35,7 @@ class Settings:
     instance: str = "helio"
     subnet: str = "10.131.0.0/20"
     model: str = "openstack"
-    store: Path = DEFAULT_HOME / "store"
+    store: Path = DEFAULT_HOME / "storage"
 
     @property
     def file(self) -> Path:
@@ -49,8 +49,13 @@ class Settings:
 
     @property
     def store_run(self) -> Path:
-        """Return the folder of the container store's state until the next boot."""
-        return Path("/run/helio") / self.store.as_posix().strip("/").replace("/", "-")
+        """Return the folder of the container store's state; a reboot empties it.
+
+        It follows from the store alone, because clouds that share a store must share it too.
+        """
+        if self.store.is_relative_to("/var/lib"):
+            return Path("/run") / self.store.relative_to("/var/lib")
+        return Path("/run/helio") / self.store.relative_to("/")
 
     @property
     def containers_conf(self) -> Path:
@@ -108,7 +113,7 @@ def load(environ: Mapping[str, str]) -> Settings:
         HelioError: `helio.yaml` has an unknown key or a value that cannot be used.
     """
     home = Path(environ.get(HOME_VARIABLE) or DEFAULT_HOME).resolve()
-    settings = Settings(home=home, store=home / "store")
+    settings = Settings(home=home, store=home / "storage")
     if not settings.file.is_file():
         return settings
     try:
@@ -127,16 +132,14 @@ def merge(settings: Settings, values: Any) -> Settings:
         HelioError: a key is unknown or a value cannot be used; names the key.
     """
     file = settings.file
-    if not isinstance(values, dict):
+    if not isinstance(values, Mapping):
         raise HelioError(f"cannot use {file}: it must hold keys and values")
     known = {"instance", "subnet", "model", "store"}
-    texts: dict[str, str] = {}
-    for key, value in values.items():  # pyright: ignore[reportUnknownVariableType]
-        if key not in known:
-            raise HelioError(
-                f"cannot use {file}: unknown key {key}; known are {', '.join(sorted(known))}"
-            )
-        texts[str(key)] = str(value)  # pyright: ignore[reportUnknownArgumentType]
+    texts = {str(key): str(value) for key, value in cast(Mapping[Any, Any], values).items()}
+    for key in texts.keys() - known:
+        raise HelioError(
+            f"cannot use {file}: unknown key {key}; known are {', '.join(sorted(known))}"
+        )
     for key in ("instance", "model"):
         if key in texts and not re.fullmatch(r"[a-z][a-z0-9-]{0,30}", texts[key]):
             raise HelioError(
