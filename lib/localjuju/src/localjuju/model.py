@@ -123,6 +123,7 @@ class Application:
     lease_until: float = 0.0
     leader_settings: dict[str, str] = dataclasses.field(default_factory=dict[str, str])
     charm_modified: int = 0  # counts refreshes and resource changes: a new value replaces pods
+    charm_forced: int = 0  # up to which count pods are replaced although a hook failed
     created: float = 0.0
 
 
@@ -278,6 +279,9 @@ class Unit:
     # Pod: bumped when the pod must be made anew (refresh, resource, trust).
     pod_generation: int = 0
     pod_ready: bool = False  # the pod runs and the charm can be dispatched
+    pod_modified: int = 0  # the application's charm_modified that the pod was made with
+    pod_trust: bool = False  # whether the pod was made for a trusted application
+    agent_boot: str = ""  # which process of the charm container's agent was seen last
     restart_pending: bool = False  # the charm container came back: `start` again
     # Operation
     operation: Operation | None = None
@@ -285,6 +289,7 @@ class Unit:
     resolved: str = ""  # "", "retry" or "no-retry", as an operator asked
     # Seen
     is_leader: bool = False  # leader-elected was delivered, and it still leads
+    leader_settings_hash: str = ""  # of the settings last delivered; empty: there were none
     config_hash: str = ""
     trust_hash: str = ""
     address_hash: str = ""
