@@ -1,0 +1,45 @@
+"""The cloud that the tests of this folder share."""
+
+import secrets
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from cloudtest import Cloud, Tokens, bootstrapped, look
+
+
+@pytest.fixture(scope="session")
+def cloud(machine_before: dict[str, list[str]]) -> Iterator[Cloud]:
+    """Bootstrap the cloud after the machine was looked at."""
+    assert machine_before
+    with bootstrapped() as cloud:
+        yield cloud
+
+
+@pytest.fixture(scope="session")
+def watcher(cloud: Cloud) -> dict[str, Any]:
+    """Make a user of the tests' own, whom no rotation concerns, and return its credentials."""
+    auth = cloud.clouds["auth"]
+    password = secrets.token_urlsafe(24)
+    cloud.openstack("project", "create", "watch", "--or-show")
+    cloud.openstack("user", "create", "watcher", "--password", password)
+    cloud.openstack_quiet("role", "add", "--user", "watcher", "--project", "watch", "reader")
+    return {**auth, "username": "watcher", "password": password, "project_name": "watch"}
+
+
+@pytest.fixture
+def tokens(cloud: Cloud, watcher: dict[str, Any]) -> Callable[[], Tokens]:
+    """Return a maker of token loops."""
+    return lambda: Tokens(watcher, cloud.clouds["cacert"])
+
+
+@pytest.fixture(scope="session")
+def machine_before() -> dict[str, list[str]]:
+    """What the machine looks like before anything is done to it."""
+    return look()
+
+
+@pytest.fixture
+def look_again() -> Callable[[], dict[str, list[str]]]:
+    """Return the function that looks at the machine, for a comparison."""
+    return look

@@ -1,0 +1,69 @@
+"""The client from PyPI, with the file that helio wrote, talks to the cloud over verified TLS."""
+
+import json
+import socket
+import ssl
+from urllib.parse import urlsplit
+
+import jubilant
+
+
+def test_every_application_is_active_after_bootstrap(cloud):
+    status = cloud.juju.status()
+    assert set(status.apps) == {"mariadb", "keystone", "placement", "self-signed-certificates"}
+    assert jubilant.all_active(status)
+
+
+def test_a_token_is_issued(cloud):
+    assert cloud.openstack("token", "issue")["id"]
+
+
+def test_the_catalogue_names_every_service_with_tls_endpoints(cloud):
+    catalogue = {entry["Type"]: entry["Endpoints"] for entry in cloud.openstack("catalog", "list")}
+    assert set(catalogue) == {"identity", "placement"}
+    for endpoints in catalogue.values():
+        urls = {entry["interface"]: entry["url"] for entry in endpoints}
+        assert {"public", "internal"} <= set(urls)
+        assert all(url.startswith("https://") for url in urls.values())
+
+
+def test_resource_providers_are_listed_by_placement(cloud):
+    assert cloud.openstack("resource", "provider", "list") == []
+
+
+def test_the_ca_is_really_verified(cloud):
+    address = urlsplit(cloud.clouds["auth"]["auth_url"])
+    strangers = ssl.create_default_context()
+    with socket.create_connection((address.hostname, address.port), timeout=10) as plain:
+        try:
+            strangers.wrap_socket(plain, server_hostname=address.hostname)
+        except ssl.SSLCertVerificationError:
+            return
+    raise AssertionError("a client without the cloud's CA trusted Keystone")
+
+
+def test_bootstrap_again_changes_nothing(cloud):
+    before = {
+        (unit, name): cloud.started(unit, name)
+        for unit, name in (("keystone/0", "keystone"), ("mariadb/0", "mariadb"))
+    }
+    cloud.helio("bootstrap", "--yes")
+    after = {(unit, name): cloud.started(unit, name) for unit, name in before}
+    assert after == before
+
+
+def test_status_prints_json(cloud):
+    status = json.loads(cloud.helio("status", "--format", "json"))
+    assert "keystone" in json.dumps(status)
+
+
+def test_the_shell_file_works_with_the_client(cloud):
+    from subprocess import run
+
+    done = run(
+        ["bash", "-c", f". {cloud.home / 'openrc'} && openstack token issue -f value -c user_id"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert len(done.stdout.strip()) == 32

@@ -1,0 +1,260 @@
+"""A cloud under test, and the tools that look at it and at the machine from outside.
+
+Used by the tests of whole clouds (`tests/integration/cloud`) and by the benchmarks (`tests/bench`).
+"""
+
+import contextlib
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jubilant
+import requests
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+HOME = Path("/var/lib/helio-test")
+SETTINGS = {"instance": "helio-test", "subnet": "10.132.0.0/20"}
+SETTLE_SECONDS = 900
+
+
+@dataclasses.dataclass(frozen=True)
+class Cloud:
+    """A bootstrapped cloud.
+
+    Attributes:
+        home: Its HELIO_HOME.
+        juju: Drives the model of the control plane.
+    """
+
+    home: Path
+    juju: jubilant.Juju
+
+    def helio(self, *arguments: str) -> str:
+        """Run the helio command of this checkout and return what it prints."""
+        return run([str(ROOT / "helio"), *arguments])
+
+    @property
+    def clouds(self) -> dict[str, Any]:
+        """The only entry of the file that `helio cloud-config` writes."""
+        content = yaml.safe_load((self.home / "clouds.yaml").read_text())
+        return next(iter(content["clouds"].values()))
+
+    def openstack(self, *arguments: str) -> Any:
+        """Run the OpenStack client with the written clouds.yaml and return its JSON."""
+        return json.loads(self.openstack_quiet(*arguments, "-f", "json"))
+
+    def openstack_quiet(self, *arguments: str) -> str:
+        """Run a command of the OpenStack client that prints no JSON."""
+        name = next(iter(yaml.safe_load((self.home / "clouds.yaml").read_text())["clouds"]))
+        environment = {
+            **{k: v for k, v in os.environ.items() if not k.startswith("OS_")},
+            "OS_CLIENT_CONFIG_FILE": str(self.home / "clouds.yaml"),
+            "OS_CLOUD": name,
+        }
+        return run(["openstack", *arguments], environment)
+
+    def engine_pid(self) -> int:
+        """Return the process id of the engine that serves this cloud now."""
+        return int((self.home / "engine" / "engine.pid").read_text())
+
+    def kill_container(self, name: str) -> None:
+        """Kill a container of this cloud behind the engine's back."""
+        found = run(["ps", "-eo", "pid,args"])
+        pids = [
+            int(line.split()[0])
+            for line in found.splitlines()
+            if "conmon" in line and f"-n {name} " in line
+        ]
+        assert pids, f"{name} does not run"
+        children = Path(f"/proc/{pids[0]}/task/{pids[0]}/children").read_text().split()
+        os.kill(int(children[0]), signal.SIGKILL)
+
+    def settle(self, timeout: float = SETTLE_SECONDS) -> jubilant.Status:
+        """Wait until every application is active and every agent idle."""
+        return self.juju.wait(
+            lambda status: jubilant.all_active(status) and jubilant.all_agents_idle(status),
+            timeout=timeout,
+        )
+
+    def pebble(self, unit: str, container: str, *arguments: str) -> str:
+        """Run Pebble's own command in a workload container."""
+        return self.juju.cli(
+            "ssh", "--container", container, unit, "/charm/bin/pebble", *arguments
+        )
+
+    def started(self, unit: str, container: str) -> dict[str, str]:
+        """Return when each running process of a workload container was started."""
+        lines = self.pebble(unit, container, "services", "--abs-time").splitlines()[1:]
+        rows = [line.split() for line in lines]
+        return {row[0]: row[3] for row in rows if row[2] == "active"}
+
+
+def run(argv: list[str], environment: dict[str, str] | None = None) -> str:
+    """Run a command; a failure shows all that it said."""
+    done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{argv}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+class Tokens:
+    """Issues and validates tokens in a loop, each over a new connection, until it is stopped."""
+
+    def __init__(self, auth: dict[str, Any], ca: str):
+        self._auth = auth
+        self._ca = ca
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._loop)
+        self.good = 0
+        self.failures: list[str] = []
+
+    def __enter__(self) -> "Tokens":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _loop(self) -> None:
+        kept = ""
+        while not self._stop.is_set():
+            try:
+                token = self.once(kept)
+            except (requests.RequestException, AssertionError) as error:
+                self.failures.append(f"{time.strftime('%H:%M:%S')} {error}")
+                time.sleep(0.5)
+            else:
+                kept = kept or token
+                self.good += 1
+            time.sleep(0.05)
+
+    def once(self, older: str = "") -> str:
+        """Issue a token and validate it, and an older one, by the service's address."""
+        auth = self._auth
+        identity = {
+            "methods": ["password"],
+            "password": {
+                "user": {
+                    "name": auth["username"],
+                    "domain": {"name": auth["user_domain_name"]},
+                    "password": auth["password"],
+                }
+            },
+        }
+        scope = {
+            "project": {
+                "name": auth["project_name"],
+                "domain": {"name": auth["project_domain_name"]},
+            }
+        }
+        url = f"{auth['auth_url'].rstrip('/')}/auth/tokens"
+        close = {"Connection": "close"}
+        answer = requests.post(
+            url,
+            json={"auth": {"identity": identity, "scope": scope}},
+            verify=self._ca,
+            headers=close,
+            timeout=30,
+        )
+        assert answer.status_code == 201, f"issue: {answer.status_code} {answer.text[:200]}"
+        token = answer.headers["X-Subject-Token"]
+        for subject in filter(None, (token, older)):
+            answer = requests.get(
+                url,
+                verify=self._ca,
+                timeout=30,
+                headers={**close, "X-Auth-Token": token, "X-Subject-Token": subject},
+            )
+            assert answer.status_code == 200, f"validate: {answer.status_code} {answer.text[:200]}"
+        return token
+
+
+def copy_images(source: Path, target: Path) -> None:
+    """Copy every image of one store into another, so that the copy can be purged."""
+
+    def podman(store: Path) -> list[str]:
+        return [
+            "podman",
+            "--root",
+            str(store),
+            "--runroot",
+            f"/run/helio/{store.parent.name}-copy",
+        ]
+
+    names = run([*podman(source), "images", "--format", "{{.Repository}}:{{.Tag}}"]).split()
+    names = sorted(name for name in names if "/helio/" in name)
+    have = run([*podman(target), "images", "--format", "{{.Repository}}:{{.Tag}}"]).split()
+    if set(names) <= set(have):
+        return
+    with subprocess.Popen(
+        [*podman(source), "save", "--multi-image-archive", *names], stdout=subprocess.PIPE
+    ) as save:
+        subprocess.run([*podman(target), "load", "--quiet"], stdin=save.stdout, check=True)
+    assert save.returncode == 0
+
+
+def look() -> dict[str, list[str]]:
+    """Describe what a cloud could leave behind: each kind of thing → sorted lines."""
+
+    def lines(*argv: str) -> list[str]:
+        done = subprocess.run(argv, capture_output=True, text=True, check=False)
+        return sorted(done.stdout.splitlines())
+
+    def without_counters(*argv: str) -> list[str]:
+        return [line for line in lines(*argv) if not line.startswith(("#", ":"))]
+
+    mounts = [
+        " ".join(line.split()[:3])
+        for line in Path("/proc/mounts").read_text().splitlines()
+        if "nsdelegate" not in line
+    ]
+    roots = [Path("/sys/fs/cgroup"), *Path("/sys/fs/cgroup").iterdir()]
+    groups = {str(path) for root in roots for path in root.glob("*") if path.is_dir()}
+    ours = [
+        line
+        for line in lines("ps", "-eo", "args")
+        if any(word in line for word in (str(HOME), SETTINGS["instance"], "conmon", "aardvark"))
+    ]
+    return {
+        "links": [line.split(":")[1].strip() for line in lines("ip", "-o", "link")],
+        "addresses": [line.split()[3] for line in lines("ip", "-o", "-4", "addr")],
+        "iptables": without_counters("iptables-save"),
+        "nft tables": lines("nft", "list", "tables"),
+        "mounts": sorted(mounts),
+        "cgroups": sorted(groups),
+        "processes": ours,
+        "settings": lines("sysctl", "-n", "net.ipv4.ip_forward", "fs.protected_regular"),
+        "files": sorted(
+            str(path)
+            for folder in ("/var/lib", "/run", "/etc/containers", "/etc/cni", "/tmp")
+            if Path(folder).is_dir()
+            for path in Path(folder).iterdir()
+            if "helio" in path.name or "juju" in path.name or folder.startswith("/etc")
+        ),
+    }
+
+
+@contextlib.contextmanager
+def bootstrapped() -> Iterator[Cloud]:
+    """Bootstrap a cloud as a user would, and take it away at the end.
+
+    The images are built in the machine's ordinary home, where they stay for the next time.
+    """
+    run([str(ROOT / "helio"), "images", "build"])
+    HOME.mkdir(parents=True, exist_ok=True, mode=0o700)
+    (HOME / "helio.yaml").write_text(yaml.safe_dump(SETTINGS))
+    copy_images(Path("/var/lib/helio/store"), HOME / "store")
+    os.environ["HELIO_HOME"] = str(HOME)
+    os.environ["LOCALJUJU_HOME"] = str(HOME / "engine")
+    run([str(ROOT / "helio"), "bootstrap", "--yes"])
+    juju = jubilant.Juju(model="openstack", cli_binary=str(ROOT / ".venv" / "bin" / "juju"))
+    yield Cloud(HOME, juju)
+    run([str(ROOT / "helio"), "destroy", "--yes"])
