@@ -269,6 +269,8 @@ class Unit:
     app: str
     ordinal: int
     life: Life = Life.ALIVE
+    force: bool = False  # a dying unit's failed hooks count as done
+    destroy_storage: bool = False  # its storage goes with it; else the data stays on the host
     address: str = ""
     # Life flags
     installed: bool = False
@@ -415,6 +417,7 @@ class Action:
     unit: str
     name: str
     parameters: dict[str, Any]
+    operation: int = 0  # what the operator started it with, together with others
     status: str = "pending"  # running, completed, failed, aborted, cancelled
     results: dict[str, Any] = dataclasses.field(default_factory=dict[str, Any])
     message: str = ""
@@ -444,6 +447,7 @@ class Model:
     actions: dict[int, Action] = dataclasses.field(default_factory=dict[int, Action])
     next_relation_id: int = 0
     next_action_id: int = 1
+    next_storage_id: int = 0
     next_charm_revision: dict[str, int] = dataclasses.field(default_factory=dict[str, int])
 
     def charm_of(self, app: str) -> Charm:
