@@ -1,0 +1,81 @@
+"""What dying things take along, and when they are gone: pure functions over the model."""
+
+from __future__ import annotations
+
+from localjuju import resolver, secrets
+from localjuju.model import Life, Model, Relation
+
+
+def cascade(model: Model) -> bool:
+    """Let units and relations die with their application, applications with the model."""
+    changed = False
+    for app in model.applications.values():
+        if model.life is not Life.ALIVE and app.life is Life.ALIVE:
+            app.life = Life.DYING
+            changed = True
+        if app.life is Life.ALIVE:
+            continue
+        for unit in model.units.values():
+            if unit.app == app.name and unit.life is Life.ALIVE:
+                unit.life = Life.DYING
+                changed = True
+        for relation in model.relations_of(app.name):
+            # A peer relation stays for as long as there are peers.
+            if relation.life is Life.ALIVE and not resolver.is_peer(relation):
+                relation.life = Life.DYING
+                changed = True
+    return changed
+
+
+def reap(model: Model) -> bool:
+    """Remove relations that nobody is in any more, and applications that have nothing left."""
+    changed = False
+    for relation in [r for r in model.relations.values() if r.life is not Life.ALIVE]:
+        if not _is_inhabited(model, relation):
+            _forget_relation(model, relation)
+            changed = True
+    for app in [a for a in model.applications.values() if a.life is not Life.ALIVE]:
+        relations = model.relations_of(app.name)
+        if model.units_of(app.name) or not all(resolver.is_peer(r) for r in relations):
+            continue
+        for relation in relations:
+            _forget_relation(model, relation)
+        secrets.application_removed(model, app.name)
+        del model.applications[app.name]
+        changed = True
+    return changed
+
+
+def forget_unit(model: Model, name: str, now: float) -> None:
+    """Remove a unit that has ended, with what belonged to it alone.
+
+    Its bags stay: they are readable for as long as the relations live.
+    """
+    secrets.unit_removed(model, name)
+    del model.units[name]
+    for relation in model.relations.values():
+        if name in relation.in_scope:
+            relation.in_scope.remove(name)
+    for action in model.actions.values():
+        if action.unit == name and action.status in {"pending", "running"}:
+            action.status, action.message = "cancelled", "the unit was removed"
+            action.completed = now
+
+
+def is_empty(model: Model) -> bool:
+    """Tell whether a model holds nothing that runs."""
+    return not model.applications and not model.units
+
+
+def _is_inhabited(model: Model, relation: Relation) -> bool:
+    if any(name in model.units for name in relation.in_scope):
+        return True
+    views = (unit.relations.get(relation.id) for unit in model.units.values())
+    return any(view is not None and view.entered for view in views)
+
+
+def _forget_relation(model: Model, relation: Relation) -> None:
+    secrets.relation_removed(model, relation.id)
+    del model.relations[relation.id]
+    for unit in model.units.values():
+        unit.relations.pop(relation.id, None)
