@@ -37,7 +37,6 @@ class RelationData:
         local_unit: This unit's bag, with the keys that Juju seeds (`ingress-address` …).
         remote_app: The remote application's bag; empty in a peer relation (see `local_app`).
         remote_units: Unit name → its bag, without this unit.
-        remote_model: UUID of the remote application's model, or "" where it is not known.
     """
 
     id: int
@@ -47,7 +46,6 @@ class RelationData:
     local_unit: Bag = dataclasses.field(default_factory=dict[str, str])
     remote_app: Bag = dataclasses.field(default_factory=dict[str, str])
     remote_units: Mapping[str, Bag] = dataclasses.field(default_factory=dict[str, Bag])
-    remote_model: str = ""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -88,13 +86,11 @@ class ContainerState:
         can_connect: Whether Pebble answered at all; without it the rest is empty.
         services: Service name → whether it runs.
         checks: Check name → whether it is up.
-        image: Reference of the container's image, "" if not known.
     """
 
     can_connect: bool = False
     services: Mapping[str, bool] = dataclasses.field(default_factory=dict[str, bool])
     checks: Mapping[str, bool] = dataclasses.field(default_factory=dict[str, bool])
-    image: str = ""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -109,7 +105,6 @@ class Snapshot:
         is_leader: Whether this unit leads its application.
         planned_units: How many units the application shall have.
         config: Options as typed values; an option without a value is not in the map.
-        config_error: Why the options cannot be used, `option: reason`, or None.
         relations: Endpoint → its relations, sorted by id. A relation that is being broken is gone.
         optional: The endpoints which the metadata calls optional.
         secrets: URI → content of the secrets that needs and offers asked for and that Juju let us
@@ -118,7 +113,7 @@ class Snapshot:
         addresses: Where we are found.
         containers: Workload container → its state.
         storage: Storage name → mount points in the charm's view.
-        opened_ports: Ports that are open now.
+        cpus: Processors of the machine.
         entropy: Fresh random bytes of this dispatch, see `random_text`.
     """
 
@@ -129,7 +124,6 @@ class Snapshot:
     is_leader: bool = False
     planned_units: int = 1
     config: Mapping[str, ConfigValue] = dataclasses.field(default_factory=dict[str, ConfigValue])
-    config_error: str | None = None
     relations: Mapping[str, tuple[RelationData, ...]] = dataclasses.field(
         default_factory=dict[str, tuple[RelationData, ...]]
     )
@@ -147,7 +141,7 @@ class Snapshot:
     storage: Mapping[str, tuple[str, ...]] = dataclasses.field(
         default_factory=dict[str, tuple[str, ...]]
     )
-    opened_ports: frozenset[int] = frozenset()
+    cpus: int = 1
     entropy: bytes = dataclasses.field(default=b"", repr=False)
 
     def related(self, endpoint: str) -> tuple[RelationData, ...]:
@@ -277,7 +271,6 @@ class Part(typing.Protocol):
 
 
 T_co = typing.TypeVar("T_co", covariant=True)
-T = typing.TypeVar("T")
 
 
 class Requirer(Part, typing.Protocol[T_co]):
@@ -310,8 +303,5 @@ class Provider(Part, typing.Protocol):
     """
 
 
-# --- what a service is made of -----------------------------------------------------------------
-
-
 Values = Mapping[str, typing.Any]
-"""What templates see: endpoint with `_` for `-` → value read, `config`, `unit` … (see `plan`)."""
+"""What templates see; `charmkit.plan.values` says what is in it."""

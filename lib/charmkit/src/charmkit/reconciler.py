@@ -1,0 +1,153 @@
+"""One path for every event: observe → plan → apply → report."""
+
+import logging
+import pathlib
+
+import ops
+
+from charmkit import observe, plan, publish, workload
+from charmkit.plan import Status
+from charmkit.service import Service
+from charmkit.spec import Snapshot
+from charmkit.templates import Templates
+
+logger = logging.getLogger(__name__)
+
+
+class Reconciler(ops.Object):
+    """Brings one unit to what its `Service` says, on every event. A charm *has* one.
+
+    Args:
+        charm: The charm; keep a reference to the reconciler in it, ops holds observers weakly.
+        service: What the charm runs.
+        templates: Folder of its templates.
+    """
+
+    def __init__(self, charm: ops.CharmBase, service: Service, templates: pathlib.Path):
+        super().__init__(charm, "reconciler")
+        self._charm = charm
+        self._service = service
+        self._templates = Templates(templates)
+        self._status: Status | None = None
+        self._observe_events()
+
+    def _observe_events(self) -> None:
+        on, handle = self._charm.on, self.framework.observe
+        for event in (
+            on.config_changed,
+            on.leader_elected,
+            on.secret_changed,
+            on.start,
+            on.update_status,
+            on.upgrade_charm,
+        ):
+            handle(event, self._on_event)
+        for endpoint in self._charm.meta.relations:
+            prefixed = on[endpoint]
+            handle(prefixed.relation_created, self._on_event)
+            handle(prefixed.relation_joined, self._on_event)
+            handle(prefixed.relation_changed, self._on_event)
+            handle(prefixed.relation_departed, self._on_event)
+            handle(prefixed.relation_broken, self._on_event)
+        for container in self._charm.meta.containers:
+            handle(on[container].pebble_ready, self._on_event)
+            # A failed check only reports: a slow start would become a restart loop.
+            handle(on[container].pebble_check_recovered, self._on_event)
+        for secret in self._service.own_secrets:
+            if secret.action:
+                handle(on[secret.action].action, self._on_rotate_action)
+        handle(on.secret_rotate, self._on_secret_rotate)
+        handle(on.secret_remove, self._on_secret_unused)
+        handle(on.secret_expired, self._on_secret_unused)
+        handle(on.stop, self._on_stop)
+        handle(on.collect_unit_status, self._on_collect_status)
+
+    # --- events --------------------------------------------------------------------------------
+
+    def _on_event(self, _: ops.EventBase) -> None:
+        seen = self.observe()
+        self._reconcile(seen, seen)
+
+    def _on_secret_rotate(self, event: ops.SecretRotateEvent) -> None:
+        try:
+            self.rotate(event.secret.label or "")
+        except plan.CannotRotateError as error:
+            # Juju asks again at the next date; until then the present content stays good.
+            logger.warning("%s", error)
+
+    def _on_rotate_action(self, event: ops.ActionEvent) -> None:
+        name = event.handle.kind.removesuffix("_action").replace("_", "-")
+        label = next(each.label for each in self._service.own_secrets if each.action == name)
+        try:
+            self.rotate(label)
+        except plan.CannotRotateError as error:
+            event.fail(str(error))
+        else:
+            event.set_results({"result": f"rotated {label}"})
+
+    def _on_secret_unused(self, event: ops.SecretRemoveEvent | ops.SecretExpiredEvent) -> None:
+        event.remove_revision()
+
+    def _on_stop(self, _: ops.StopEvent) -> None:
+        for name in self._charm.meta.containers:
+            container = self._charm.unit.get_container(name)
+            if container.can_connect():
+                workload.stop(container, tuple(each.name for each in self._service.processes))
+
+    def _on_collect_status(self, event: ops.CollectStatusEvent) -> None:
+        status = self._status or self._look()
+        event.add_status(ops.StatusBase.from_name(status.name, status.message))
+
+    # --- the path ------------------------------------------------------------------------------
+
+    def observe(self) -> Snapshot:
+        """Read everything that a plan may depend on."""
+        return observe.observe(self._charm, self._service)
+
+    def rotate(self, label: str) -> None:
+        """Give an own secret its next content and bring this unit to it.
+
+        Raises:
+            CannotRotateError: It must not be rotated now.
+        """
+        seen = self.observe()
+        self._reconcile(seen, plan.rotate(self._service, seen, label))
+
+    def _reconcile(self, seen: Snapshot, wanted: Snapshot) -> None:
+        """Plan for what is wanted and apply what differs from what was seen."""
+        made = self._plan(wanted)
+        self._charm.unit.set_ports(*made.ports)
+        self._status = made.status
+        if made.workload:
+            outcome = workload.apply(
+                self._charm.unit.get_container(made.workload.container),
+                made.workload,
+                plan.records(wanted),
+                self._show,
+            )
+            self._status = outcome.status or made.status
+            if outcome.done and outcome.done != {
+                name: plan.records(wanted).get(name) for name in outcome.done
+            }:
+                # What the tasks found out is part of what is published.
+                made = self._plan(plan.recorded(wanted, outcome.done))
+        publish.publish(self._charm, seen, made.publications)
+
+    def _look(self) -> Status:
+        """Tell the status without changing anything."""
+        made = self._plan(seen := self.observe())
+        if made.workload is None:
+            return made.status
+        container = self._charm.unit.get_container(made.workload.container)
+        if reason := workload.refused(container, made.workload):
+            return Status("blocked", reason)
+        checks = seen.containers[made.workload.container].checks
+        if not all(checks.get(name) for name in made.workload.checks):
+            return workload.offline(made.workload)
+        return made.status
+
+    def _plan(self, snapshot: Snapshot) -> plan.Plan:
+        return plan.make(self._service, snapshot, self._templates)
+
+    def _show(self, message: str) -> None:
+        self._charm.unit.status = ops.MaintenanceStatus(message)

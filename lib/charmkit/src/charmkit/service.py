@@ -1,0 +1,278 @@
+"""What a charm's author writes down: a `Service`, which is data. Pure, like `spec`."""
+
+import dataclasses
+import hashlib
+import json
+import re
+import typing
+from collections.abc import Callable, Iterable, Mapping
+
+from charmkit.spec import (
+    ConfigValue,
+    Provider,
+    Publication,
+    Requirer,
+    Rotation,
+    SecretContent,
+    Snapshot,
+    Values,
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Option:
+    """A rule for an option's value beyond the type that Juju checks.
+
+    Attributes:
+        name: The option.
+        minimum: Smallest number allowed.
+        maximum: Largest number allowed.
+        pattern: Regular expression that the whole text must match.
+        hint: What to write instead, for the status.
+    """
+
+    name: str
+    minimum: float | None = None
+    maximum: float | None = None
+    pattern: str = ""
+    hint: str = ""
+
+    def problem(self, config: Mapping[str, ConfigValue]) -> str | None:
+        """Tell what is wrong with the option's value as `option: reason`, or None."""
+        value = config.get(self.name)
+        if value is None:
+            return None
+        reason = ""
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            if self.minimum is not None and value < self.minimum:
+                reason = f"must be at least {self.minimum:g}, is {value:g}"
+            elif self.maximum is not None and value > self.maximum:
+                reason = f"must be at most {self.maximum:g}, is {value:g}"
+        if self.pattern and not re.fullmatch(self.pattern, str(value)):
+            reason = f"cannot be {value!r}"
+        if not reason:
+            return None
+        return f"{self.name}: {reason}" + (f"; {self.hint}" if self.hint else "")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class File:
+    """A file in the workload container.
+
+    Attributes:
+        path: Where it stands.
+        template: Its template in the charm's (or charmkit's) folder `templates`. A name that does
+            not end in `.j2` is copied as it is.
+        text: The template itself, for files of a line or two. Either this or `template`.
+        mode: Permissions.
+        user: Owner.
+        group: Owning group.
+        namespaces: oslo.config namespaces of the service that reads the file. With them the file
+            is an oslo.config file: operators may override its options, and every override is
+            held against the option lists of these namespaces.
+        dynamic_groups: Option groups whose option list a service makes up at run time (drivers,
+            authentication plug-ins), so that no list can tell a wrong option from a right one.
+        values: Constants that only this file's template sees.
+        restarts: Whether a change of the file restarts the processes that have it.
+    """
+
+    path: str
+    template: str = ""
+    text: str = ""
+    mode: int = 0o640
+    user: str = "root"
+    group: str = "root"
+    namespaces: tuple[str, ...] = ()
+    dynamic_groups: tuple[str, ...] = ()
+    values: Values = dataclasses.field(default_factory=dict[str, typing.Any])
+    restarts: bool = True
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Directory:
+    """A directory whose content is exactly what we say, such as a key repository.
+
+    Its changes restart nothing.
+
+    Attributes:
+        path: Where it stands.
+        content: Snapshot and values → file name → text. The order counts: files are written in
+            it, and only then others are removed.
+        user: Owner of the directory and its files.
+        group: Owning group.
+        mode: Permissions of the directory.
+        file_mode: Permissions of its files.
+    """
+
+    path: str
+    content: Callable[[Snapshot, Values], Mapping[str, str]]
+    user: str = "root"
+    group: str = "root"
+    mode: int = 0o700
+    file_mode: int = 0o600
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Check:
+    """A probe of a process by the path that its clients use. It becomes the check `online`.
+
+    Attributes:
+        command: What to run in the workload container, as a template; exit 0 means that the
+            process answers.
+        period: Seconds between two probes.
+        timeout: Seconds that one may take.
+        threshold: Failures in a row that take the unit out of service.
+        patience: Seconds that a started process may take before it answers.
+    """
+
+    command: str
+    period: float = 5
+    timeout: float = 3
+    threshold: int = 2
+    patience: float = 120
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Process:
+    """A process that Pebble keeps running.
+
+    Attributes:
+        name: Its name, also for operators' overrides (`[nova-scheduler: DEFAULT]`).
+        command: Command line. No secret may stand in it.
+        files: The files that it reads. It restarts if and only if one of them changes.
+        user: Whose rights it has.
+        group: Likewise.
+        environment: Variables. No secret that must not be seen by `ps e` of the same user.
+        check: How to see that it answers, or None.
+        kill_delay: Seconds that it gets to finish what it is doing when it is stopped.
+        summary: One line for operators.
+    """
+
+    name: str
+    command: str
+    files: tuple[File, ...] = ()
+    user: str = "root"
+    group: str = "root"
+    environment: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
+    check: Check | None = None
+    kill_delay: int = 30
+    summary: str = ""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Task:
+    """A command in the workload that the leader runs once for the same input.
+
+    It MUST be idempotent: a new leader, a new container or a hook that failed half way run it
+    again. The other units see through the peer relation that it was done.
+
+    Attributes:
+        name: The name under which it is recorded; also in errors, after "cannot".
+        argv: The command. No secret may stand in it.
+        message: What the unit shows meanwhile, `migrating the database`.
+        environment: Variables; secrets are allowed.
+        stdin: Text for its standard input; secrets are allowed.
+        user: Whose rights it has.
+        group: Likewise.
+        timeout: Seconds that it may take.
+        when: `before-start` of the processes, which then wait for it on every unit; or once the
+            service is `online`, for what needs the service's own API.
+        facts: Whether it prints a JSON value which is to be recorded: `values["facts"][name]`.
+            The record stands in the peer databag, so it MUST NOT contain a secret.
+    """
+
+    name: str
+    argv: tuple[str, ...]
+    message: str
+    environment: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str], repr=False)
+    stdin: str = dataclasses.field(default="", repr=False)
+    user: str = "root"
+    group: str = "root"
+    timeout: float = 600
+    when: typing.Literal["before-start", "online"] = "before-start"
+    facts: bool = False
+
+    @property
+    def digest(self) -> str:
+        """Give a text that is equal if and only if the input is."""
+        return digest([self.argv, sorted(self.environment.items()), self.stdin, self.user])
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class OwnSecret:
+    """A secret of the application itself: keys, an administrator's password.
+
+    The leader makes it, all units read it; `values["secrets"][label with _ for -]` is its
+    content.
+
+    Attributes:
+        label: Its label.
+        initial: Makes the content; randomness comes from `Snapshot.random_text`.
+        rotated: Makes the next content from the present one, or None if it is not rotated.
+        rotate: How often Juju asks for rotation, by the snapshot's options.
+        action: The action by which operators rotate it now, or "".
+        everywhere_first: Whether all units must have written the present content before it may be
+            rotated, because the present content announces what the next one will use.
+        description: For operators.
+    """
+
+    label: str
+    initial: Callable[[Snapshot], SecretContent]
+    rotated: Callable[[Snapshot, SecretContent], SecretContent] | None = None
+    rotate: Callable[[Snapshot], Rotation] = lambda snapshot: "never"
+    action: str = ""
+    everywhere_first: bool = False
+    description: str = ""
+
+    @property
+    def name(self) -> str:
+        """Give the name by which templates know it."""
+        return self.label.replace("-", "_")
+
+
+def _nothing(snapshot: Snapshot, values: Values) -> tuple[typing.Any, ...]:
+    return ()
+
+
+def _no_values(snapshot: Snapshot, values: Values) -> Values:
+    return {}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Service:
+    """All that distinguishes one charm from another.
+
+    Attributes:
+        name: The project, `keystone`; also the workload container's name if it has one.
+        processes: What runs in the workload container; none for a charm without a workload.
+        needs: Requirers, in the order in which missing ones are named.
+        provides: Providers. They only say which secrets to read; `offers` answers the clients.
+        offers: Snapshot and values → publications for our clients. Called when every need is
+            complete.
+        own_secrets: Secrets of the application itself.
+        directories: Directories with exact content.
+        files: Files that no process reads but tasks and probes do.
+        tasks: Snapshot and values → tasks of the leader, in their order.
+        values: Snapshot and values → further values for templates, tasks and offers.
+        options: Rules for option values.
+        ports: Ports that clients use.
+    """
+
+    name: str
+    processes: tuple[Process, ...] = ()
+    needs: tuple[Requirer[typing.Any], ...] = ()
+    provides: tuple[Provider, ...] = ()
+    offers: Callable[[Snapshot, Values], Iterable[Publication]] = _nothing
+    own_secrets: tuple[OwnSecret, ...] = ()
+    directories: tuple[Directory, ...] = ()
+    files: tuple[File, ...] = ()
+    tasks: Callable[[Snapshot, Values], Iterable[Task]] = _nothing
+    values: Callable[[Snapshot, Values], Values] = _no_values
+    options: tuple[Option, ...] = ()
+    ports: tuple[int, ...] = ()
+
+
+def digest(value: object) -> str:
+    """Give a short text that is equal if and only if the value's JSON is."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:24]
