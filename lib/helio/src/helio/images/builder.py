@@ -15,6 +15,14 @@ from helio.host import Command, Host
 from helio.images import sbom, sources
 from helio.images.recipe import Catalogue, Distro, Recipe
 from helio.images.storage import Store
+# Where a Containerfile mounts the host's settings for the length of a step. Never over a file of
+# the image: Buildah removes a mount's place when the step ends.
+_APT_PATHS = """\
+Dir::Etc::SourceList "/run/build/apt.sources";
+Dir::Etc::SourceParts "-";
+Acquire::https::CaInfo "/run/build/ca.pem";
+"""
+
 
 def _ignore(_line: str) -> None:
     """Take a progress line and do nothing with it."""
@@ -186,7 +194,7 @@ class Builder:
         folder = self._work / "access"
         texts = {
             "apt-sources": access.apt_sources,
-            "apt-options": access.apt_options,
+            "apt-options": access.apt_options + _APT_PATHS,
             "pip": access.pip_conf,
             "uv": access.uv_toml,
         }
