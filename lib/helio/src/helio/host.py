@@ -22,6 +22,9 @@ from typing import IO, Protocol, TextIO
 _FOREIGN = ("LD_LIBRARY_PATH", "PYTHON", "SNAP", "VIRTUAL_ENV", "UV_", "PIP_")
 
 
+NOT_FOUND = 127  # the exit status of a command whose program does not exist
+
+
 class HelioError(Exception):
     """Say in one line what cannot be done and what to do next; the CLI prints it as it is."""
 
@@ -141,7 +144,7 @@ class LocalHost:
             )
         except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
             self._note(f"  {error}")
-            status = 127 if isinstance(error, FileNotFoundError) else 126
+            status = NOT_FOUND if isinstance(error, FileNotFoundError) else 126
             raise CommandError(command.argv, status, "", str(error)) from error
         stdout, stderr = self._communicate(process, command)
         self._note(f"  exit status {process.returncode}, {time.monotonic() - started:.2f} s")

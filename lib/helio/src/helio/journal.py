@@ -22,12 +22,14 @@ class Changes:
         packages: Debian packages that were not there before.
         kernel: Kernel setting (`net/ipv4/ip_forward`) → former value.
         chains: Firewall chains that were there before, as `table chain`; None: never looked.
+        tables: Firewall tables that were there before, as `family name`; None: never looked.
         files: Path → former text, None where there was no file.
     """
 
     packages: tuple[str, ...] = ()
     kernel: dict[str, str] = dataclasses.field(default_factory=dict[str, str])
     chains: tuple[str, ...] | None = None
+    tables: tuple[str, ...] | None = None
     files: dict[str, str | None] = dataclasses.field(default_factory=dict[str, str | None])
 
 
@@ -48,11 +50,12 @@ class Journal:
         if not self._host.exists(self._path):
             return Changes()
         values = cast(dict[str, Any], json.loads(self._host.read(self._path)))
-        chains = values.get("chains")
+        chains, tables = values.get("chains"), values.get("tables")
         return Changes(
             packages=tuple(values.get("packages", ())),
             kernel=values.get("kernel", {}),
             chains=None if chains is None else tuple(chains),
+            tables=None if tables is None else tuple(tables),
             files=values.get("files", {}),
         )
 
@@ -67,17 +70,25 @@ class Journal:
         changes = self.read()
         self._write(dataclasses.replace(changes, kernel={name: value, **changes.kernel}))
 
-    def add_chains(self, chains: Iterable[str]) -> None:
-        """Record the firewall chains that are there before Podman makes its own."""
+    def add_firewall(self, tables: Iterable[str], chains: Iterable[str]) -> None:
+        """Record the firewall that is there before Podman makes its own part of it."""
         changes = self.read()
         if changes.chains is None:
-            self._write(dataclasses.replace(changes, chains=tuple(sorted(chains))))
+            self._write(
+                dataclasses.replace(
+                    changes, tables=tuple(sorted(tables)), chains=tuple(sorted(chains))
+                )
+            )
 
     def add_file(self, path: Path) -> None:
         """Record the text of a file that is about to be written, or that there was none."""
         changes = self.read()
         former = self._host.read(path) if self._host.exists(path) else None
         self._write(dataclasses.replace(changes, files={str(path): former, **changes.files}))
+
+    def keep_only_packages(self) -> None:
+        """Forget what has been undone; the packages stay until they are purged."""
+        self._write(Changes(packages=self.read().packages))
 
     def _write(self, changes: Changes) -> None:
         if changes == self.read():

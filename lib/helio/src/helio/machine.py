@@ -3,7 +3,7 @@
 import dataclasses
 from pathlib import Path
 
-from helio.host import Command, CommandError, Host
+from helio.host import NOT_FOUND, Command, CommandError, Host
 from helio.journal import Journal
 from helio.report import Reporter
 
@@ -52,13 +52,29 @@ def firewall_chains(host: Host) -> tuple[str, ...]:
     """Return all chains of the tables that Podman uses, as `table chain`."""
     found: list[str] = []
     for table in FIREWALL_TABLES:
-        listing = host.run(Command(("iptables", "-w", "-t", table, "-S"), reads=True))
+        try:
+            listing = host.run(Command(("iptables", "-w", "-t", table, "-S"), reads=True))
+        except CommandError as error:
+            if error.status == NOT_FOUND:  # a dry run, before iptables is installed
+                return ()
+            raise
         found += [
             f"{table} {words[1]}"
             for words in map(str.split, listing.splitlines())
             if words[0] in ("-P", "-N")
         ]
     return tuple(found)
+
+
+def firewall_tables(host: Host) -> tuple[str, ...]:
+    """Return all firewall tables, as `family name`."""
+    try:
+        listing = host.run(Command(("nft", "list", "tables"), reads=True))
+    except CommandError as error:
+        if error.status == NOT_FOUND:  # a dry run, before nftables is installed
+            return ()
+        raise
+    return tuple(line.removeprefix("table ") for line in listing.splitlines())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,6 +84,7 @@ class InstallPackages:
     journal: Path
     noted: Path  # packages that the launcher had to install before there was a journal
     title: str = "Install Debian packages"
+    outline: str | None = None
 
     def is_done(self, host: Host) -> bool:
         """Return whether all are there and nothing waits to be journalled."""
@@ -101,6 +118,7 @@ class SetKernel:
 
     journal: Path
     title: str = "Set kernel limits"
+    outline: str | None = None
 
     def is_done(self, host: Host) -> bool:
         """Return whether the limits are high enough and what Podman changes is journalled."""
@@ -113,7 +131,7 @@ class SetKernel:
         journal = Journal(host, self.journal)
         for name in KERNEL_TOUCHED:
             journal.add_kernel(name, host.read(kernel_path(name)).strip())
-        journal.add_chains(firewall_chains(host))
+        journal.add_firewall(firewall_tables(host), firewall_chains(host))
         too_low = _too_low(host)
         if not too_low:
             return

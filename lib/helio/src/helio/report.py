@@ -32,6 +32,10 @@ class Reporter(Protocol):
         """Say what each part of the step waits for: name → text; replaces what was said before."""
         ...
 
+    def tell(self, text: str) -> None:
+        """Say something that is part of the command's result, on standard output."""
+        ...
+
     def done(self, title: str) -> None:
         """Say that the step has ended well."""
         ...
@@ -69,6 +73,10 @@ class PlainReporter:
             if self._said.get(name) != text:
                 self._line(f"  {name}: {text}" if name else f"  {text}")
         self._said = dict(lines)
+
+    def tell(self, text: str) -> None:
+        """Print it."""
+        print(text, flush=True)
 
     def done(self, title: str) -> None:
         """Print that the step has ended well."""
@@ -115,6 +123,13 @@ class LiveReporter:
         for name, text in lines.items():
             table.add_row(f"    {escape(name)}", Text(text, style="dim", overflow="ellipsis"))
         self._live.update(Group(Spinner("dots", f" {escape(self._title)}"), table))
+
+    def tell(self, text: str) -> None:
+        """Print it, above the live part if both share the terminal."""
+        if self._live and sys.stdout.isatty():
+            self._live.console.print(text, highlight=False, markup=False)
+        else:
+            print(text, flush=True)
 
     def done(self, title: str) -> None:
         """Leave a line with a tick and the time."""

@@ -9,7 +9,7 @@ import ipaddress
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import yaml
 
@@ -35,7 +35,7 @@ class Settings:
     instance: str = "helio"
     subnet: str = "10.131.0.0/20"
     model: str = "openstack"
-    store: Path = DEFAULT_HOME / "storage"
+    store: Path = DEFAULT_HOME / "store"
 
     @property
     def file(self) -> Path:
@@ -103,6 +103,11 @@ class Settings:
         return self.home / "clouds.yaml"
 
 
+def home(environ: Mapping[str, str]) -> Path:
+    """Return the home of the cloud that the environment chooses."""
+    return Path(environ.get(HOME_VARIABLE) or DEFAULT_HOME).resolve()
+
+
 def load(environ: Mapping[str, str]) -> Settings:
     """Return the settings of the cloud that the environment chooses.
 
@@ -112,12 +117,13 @@ def load(environ: Mapping[str, str]) -> Settings:
     Raises:
         HelioError: `helio.yaml` has an unknown key or a value that cannot be used.
     """
-    home = Path(environ.get(HOME_VARIABLE) or DEFAULT_HOME).resolve()
-    settings = Settings(home=home, store=home / "storage")
+    folder = home(environ)
+    settings = Settings(home=folder, store=folder / "store")
     if not settings.file.is_file():
         return settings
     try:
-        values = yaml.safe_load(settings.file.read_text(encoding="utf-8")) or {}
+        text = settings.file.read_text(encoding="utf-8")
+        values: Any = yaml.safe_load(text) or {}
     except yaml.YAMLError as error:
         raise HelioError(f"cannot read {settings.file}: {error}") from error
     except PermissionError as error:
@@ -132,10 +138,10 @@ def merge(settings: Settings, values: Any) -> Settings:
         HelioError: a key is unknown or a value cannot be used; names the key.
     """
     file = settings.file
-    if not isinstance(values, Mapping):
+    if not hasattr(values, "items"):
         raise HelioError(f"cannot use {file}: it must hold keys and values")
     known = {"instance", "subnet", "model", "store"}
-    texts = {str(key): str(value) for key, value in cast(Mapping[Any, Any], values).items()}
+    texts = {str(key): str(value) for key, value in values.items()}
     for key in texts.keys() - known:
         raise HelioError(
             f"cannot use {file}: unknown key {key}; known are {', '.join(sorted(known))}"

@@ -19,6 +19,14 @@ class Step(Protocol):
         """Return what the step does, as a short phrase: `Install Debian packages`."""
         ...
 
+    @property
+    def outline(self) -> str | None:
+        """Return what a dry run says in place of applying the step.
+
+        None: the step does everything through its host, so it can be applied to a dry one.
+        """
+        ...
+
     def is_done(self, host: Host) -> bool:
         """Return whether there is nothing to do, judged from the machine."""
         ...
@@ -49,3 +57,22 @@ def run(steps: Iterable[Step], host: Host, reporter: Reporter) -> None:
             finished = True
         finally:
             (reporter.done if finished else reporter.failed)(step.title)
+
+
+def rehearse(steps: Iterable[Step], host: Host, reporter: Reporter) -> None:
+    """Go through the steps without changing anything.
+
+    Args:
+        steps: The plan.
+        host: A dry one.
+        reporter: Told which steps have nothing to do, and what the others would do.
+    """
+    for step in steps:
+        if step.is_done(host):
+            reporter.skipped(step.title)
+            continue
+        reporter.started(step.title)
+        if step.outline is None:
+            step.apply(host, reporter)
+        else:
+            reporter.note(f"would {step.outline}")

@@ -1,0 +1,72 @@
+"""`helio bootstrap`: make a cloud on this machine."""
+
+import click
+
+from helio import bootstrap as steps
+from helio.cli.context import alone, current, dry_run_option, logged_host, require_root, yes_option
+from helio.embedded import DryRunJuju, Engine
+from helio.host import DryRunHost, HelioError, LocalHost
+from helio.report import reporter
+from helio.settings import Settings
+from helio.steps import rehearse, run
+from helio.tree import find_tree
+
+NEXT = """
+The cloud is up. Next:
+  helio status                            what runs
+  source <(sudo ./helio openrc)           credentials for this shell
+  openstack catalog list                  with the client: pip install python-openstackclient
+"""
+
+
+@click.command()
+@click.option(
+    "--substrate",
+    type=click.Choice(["embedded", "microk8s"]),
+    default="embedded",
+    show_default=True,
+    help="What runs the charms: the embedded engine on Podman, or Juju on MicroK8s.",
+)
+@click.option(
+    "--stall-limit",
+    type=click.FloatRange(min=10),
+    default=steps.STALL,
+    show_default=True,
+    metavar="SECONDS",
+    help="Give up waiting when nothing has changed for so long.",
+)
+@dry_run_option
+@yes_option
+def bootstrap(substrate: str, stall_limit: float, dry_run: bool, yes: bool) -> None:
+    """Make a cloud on this machine.
+
+    Installs the Debian packages that are missing, builds the images, packs the charms, deploys
+    the bundle and waits until the cloud answers. Interrupted anywhere, run it again: it goes on.
+    """
+    if substrate == "microk8s":
+        raise HelioError(
+            "cannot bootstrap on microk8s: this release only has the embedded substrate"
+        )
+    found = current()
+    if dry_run:
+        return _rehearse(found, stall_limit)
+    require_root("bootstrap")
+    if not yes:
+        click.confirm(f"Make a cloud in {found.home} and install what it needs?", abort=True)
+    with alone(found, "bootstrap"):
+        _run(found, stall_limit)
+
+
+def _rehearse(found: Settings, stall: float) -> None:
+    host = DryRunHost(LocalHost(), lambda line: click.echo(f"  would {line}"))
+    plan = steps.read_plan(found, find_tree(), host, stall)
+    juju = Engine(found).connect()
+    rehearse(steps.steps(plan, DryRunJuju(juju, host), juju), host, reporter())
+
+
+def _run(found: Settings, stall: float) -> None:
+    host = logged_host(found)
+    plan = steps.read_plan(found, find_tree(), host, stall)
+    juju = Engine(found).connect()
+    run(steps.steps(plan, juju, juju), host, reporter())
+    click.echo(NEXT)

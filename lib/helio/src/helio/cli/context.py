@@ -1,0 +1,102 @@
+"""What the commands share: the cloud that is meant, its host with a log, and common options."""
+
+import contextlib
+import fcntl
+import logging
+import os
+from collections.abc import Callable, Generator
+from typing import Any
+
+import click
+
+from helio import settings
+from helio.host import HelioError, LocalHost
+from helio.settings import Settings
+
+# `--format` of every command that prints a table.
+format_option = click.option(
+    "--format",
+    "style",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="How to print the result.",
+)
+yes_option = click.option("--yes", is_flag=True, help="Do not ask, for scripts.")
+dry_run_option = click.option(
+    "--dry-run", is_flag=True, help="Say what would be done, and change nothing."
+)
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+def current() -> Settings:
+    """Return the settings of the cloud that the environment chooses."""
+    return settings.load(os.environ)
+
+
+def require_root(what: str) -> None:
+    """Refuse to go on as an ordinary user.
+
+    Args:
+        what: What cannot be done: `bootstrap`.
+
+    Raises:
+        HelioError: the user is not root.
+    """
+    if os.geteuid() != 0:
+        raise HelioError(f"cannot {what}: it needs root; run: sudo helio {what}")
+
+
+def require_cloud(what: str) -> Settings:
+    """Return the settings of the cloud, if there is one.
+
+    Raises:
+        HelioError: the user is not root, or nothing was bootstrapped.
+    """
+    require_root(what)
+    found = current()
+    if not (found.engine_home / "settings.json").is_file():
+        raise HelioError(f"cannot {what}: there is no cloud in {found.home}; run: helio bootstrap")
+    return found
+
+
+def logged_host(found: Settings) -> LocalHost:
+    """Return this machine, with everything that is done noted in the cloud's log."""
+    handler = logging.FileHandler(_private(found), encoding="utf-8", delay=True)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%dT%H:%M:%S"))
+    logger = logging.getLogger("jubilant")
+    logger.setLevel(logging.INFO)
+    logger.addHandler(handler)
+    logging.getLogger("jubilant.wait").setLevel(logging.WARNING)
+    return LocalHost(found.log)
+
+
+@contextlib.contextmanager
+def alone(found: Settings, what: str) -> Generator[None]:
+    """Keep other commands that change the same cloud out.
+
+    Raises:
+        HelioError: such a command runs already.
+    """
+    path = found.home.with_name(f".{found.home.name}.lock")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise HelioError(
+                f"cannot {what}: another helio is changing the cloud in {found.home}; "
+                "wait until it has finished"
+            ) from None
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def _private(found: Settings) -> str:
+    """Return the log's path after making it readable by its owner only."""
+    found.home.mkdir(parents=True, exist_ok=True)
+    os.close(os.open(found.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600))
+    return str(found.log)

@@ -1,0 +1,46 @@
+"""`helio images`: build and list the images of a cloud."""
+
+import click
+
+from helio import bootstrap as steps
+from helio.cli.context import current, format_option, logged_host, require_root
+from helio.report import reporter, show_json, show_table
+from helio.tree import find_tree
+
+
+@click.group()
+def images() -> None:
+    """Build and list the images that the charms run."""
+
+
+@images.command()
+@click.argument("names", nargs=-1)
+def build(names: tuple[str, ...]) -> None:
+    """Build the named images, or all, where they are missing."""
+    require_root("images build")
+    found = current()
+    host, tell = logged_host(found), reporter()
+    plan = steps.read_plan(found, find_tree(), host)
+    tell.started("Build images")
+    built = steps.image_builder(plan, host, tell).build(*names)
+    tell.done("Build images")
+    for reference in built.values():
+        click.echo(reference)
+
+
+@images.command("list")
+@format_option
+def list_images(style: str) -> None:
+    """List the images and whether they are in the store."""
+    require_root("images list")
+    found = current()
+    host = logged_host(found)
+    plan = steps.read_plan(found, find_tree(), host)
+    builder = steps.image_builder(plan, host)
+    state = {name: (ref, builder.is_built(name)) for name, ref in plan.references.items()}
+    if style == "json":
+        return show_json({name: {"reference": r, "built": b} for name, (r, b) in state.items()})
+    show_table(
+        ("Image", "Reference", "Built"),
+        [(name, r, "yes" if b else "no") for name, (r, b) in state.items()],
+    )

@@ -1,0 +1,72 @@
+"""The entry point: the group of commands, and how errors end."""
+
+import os
+import sys
+
+import click
+import jubilant
+
+from helio import settings
+from helio.cli.bootstrap import bootstrap
+from helio.cli.bundle import bundle
+from helio.cli.credentials import cloud_config, openrc
+from helio.cli.destroy import destroy
+from helio.cli.images import images
+from helio.cli.juju import juju
+from helio.cli.pack import pack
+from helio.cli.status import status
+from helio.host import HelioError
+
+INTERRUPTED = 130  # as shells do it: 128 + SIGINT
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 99})
+@click.version_option(package_name="helio", message="%(prog)s %(version)s")
+def helio() -> None:
+    """Install, inspect and remove a Helio cloud, an OpenStack made of charms.
+
+    HELIO_HOME chooses the cloud's folder; it is /var/lib/helio without it.
+    """
+
+
+for _command in (
+    bootstrap, status, openrc, cloud_config, juju, destroy, pack, images, bundle,
+):  # fmt: skip
+    helio.add_command(_command)
+
+
+def main() -> None:
+    """Run the command line; every known error ends in one line and exit status 1."""
+    os.umask(0o022)  # a narrower one makes files that the containers cannot read
+    try:
+        status = helio.main(prog_name="helio", standalone_mode=False)
+    except click.exceptions.Abort:
+        sys.exit(_interrupted())
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(_interrupted())
+    except BrokenPipeError:
+        # The reader of our output has gone, as `helio status | head` does.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except (HelioError, jubilant.CLIError, OSError) as error:
+        sys.exit(_failed(error))
+    sys.exit(status or 0)
+
+
+def _interrupted() -> int:
+    click.echo("interrupted: run the same command again to go on", err=True)
+    return INTERRUPTED
+
+
+def _failed(error: Exception) -> int:
+    text = " ".join(str(error).split())
+    text = text if text.startswith("cannot ") else f"cannot finish: {text}"
+    click.echo(f"error: {text}", err=True)
+    home = settings.home(os.environ)
+    log = settings.Settings(home=home).log
+    if os.access(log, os.R_OK):
+        click.echo(f"log: {log}", err=True)
+    return 1

@@ -1,0 +1,135 @@
+"""The one place where helio meets the embedded engine, localjuju.
+
+The engine is reached through its two programs, `localjuju` and its `juju`, which are installed
+beside helio. Nothing else in helio knows that there is an engine: above this line it is Juju.
+"""
+
+import dataclasses
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Protocol
+
+import jubilant
+from jubilant.statustypes import Status
+
+from helio.host import Command, Host
+from helio.settings import Settings
+
+HOME_VARIABLE = "LOCALJUJU_HOME"
+
+
+class Juju(Protocol):
+    """What the steps ask of Juju; `jubilant.Juju` has it all."""
+
+    def add_model(self, model: str) -> None:
+        """Add a model."""
+        ...
+
+    def deploy(
+        self, charm: str | Path, *, overlays: Iterable[str | Path] = (), trust: bool = False
+    ) -> None:
+        """Deploy a bundle."""
+        ...
+
+    def status(self) -> Status:
+        """Return the model's status."""
+        ...
+
+
+class DryRunJuju:
+    """Juju for a dry run: it answers, and changes nothing.
+
+    Args:
+        inner: Asked for what only reads.
+        host: Records what would be done.
+    """
+
+    def __init__(self, inner: Juju, host: Host):
+        self._inner = inner
+        self._host = host
+
+    def add_model(self, model: str) -> None:
+        """Record the command."""
+        self._host.run(Command(("juju", "add-model", model)))
+
+    def deploy(
+        self, charm: str | Path, *, overlays: Iterable[str | Path] = (), trust: bool = False
+    ) -> None:
+        """Record the command."""
+        extra = [text for overlay in overlays for text in ("--overlay", str(overlay))]
+        extra += ["--trust"] if trust else []
+        self._host.run(Command(("juju", "deploy", str(charm), *extra)))
+
+    def status(self) -> Status:
+        """Return the real status."""
+        return self._inner.status()
+
+
+@dataclasses.dataclass(frozen=True)
+class Engine:
+    """The engine of one cloud.
+
+    Args:
+        settings: Which cloud.
+    """
+
+    settings: Settings
+
+    def is_initialised(self, host: Host) -> bool:
+        """Return whether the engine has been set up."""
+        return host.exists(self.settings.engine_home / "settings.json")
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Return what a program needs in its environment to talk to this engine."""
+        return {HOME_VARIABLE: str(self.settings.engine_home)}
+
+    def init(self, host: Host, charm_base: str) -> None:
+        """Write the engine's settings; doing it again changes what differs.
+
+        Args:
+            host: Where the engine runs.
+            charm_base: Image of the charm containers.
+        """
+        settings = self.settings
+        options = {
+            "--home": settings.engine_home,
+            "--instance": settings.instance,
+            "--subnet": settings.subnet,
+            "--charm-base": charm_base,
+            "--pebble": settings.pebble,
+            "--store-root": settings.store,
+            "--store-runroot": settings.store_run,
+            "--containers-conf": settings.containers_conf,
+        }
+        words = [str(word) for option in options.items() for word in option]
+        host.run(Command((str(program("localjuju")), "init", *words)))
+
+    def destroy(self, host: Host) -> str:
+        """Remove every pod, container, network, mount, process and file of the engine.
+
+        Returns:
+            What was removed, a line each.
+        """
+        argv = (str(program("localjuju")), "destroy", "--home", str(self.settings.engine_home))
+        return host.run(Command(argv, env=self.environment))
+
+    def connect(self) -> jubilant.Juju:
+        """Return jubilant on the cloud's model, driving the engine's `juju`.
+
+        jubilant hands its own environment to the command, so the engine's home is put there.
+        """
+        os.environ.update(self.environment)
+        return jubilant.Juju(model=self.settings.model, cli_binary=program("juju"))
+
+    def models(self, host: Host) -> str:
+        """Return the models as Juju's JSON text."""
+        argv = (str(program("juju")), "models", "--format", "json")
+        return host.run(Command(argv, reads=True, env=self.environment))
+
+
+def program(name: str) -> Path:
+    """Return a program that is installed beside the running Python."""
+    return Path(sys.executable).parent / name

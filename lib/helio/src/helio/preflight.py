@@ -1,0 +1,166 @@
+"""Look at the machine before anything is changed: what is missing, and what to do about it.
+
+`read_facts` reads, `problems` judges; so every rule can be tested without a machine.
+"""
+
+import dataclasses
+import ipaddress
+import os
+import platform
+import shutil
+from pathlib import Path
+
+from helio.host import HelioError, Host
+from helio.packing import ARCHITECTURES, BASES
+from helio.report import Reporter
+from helio.settings import Settings
+
+GIB = 1024**3
+MINIMUM_CPUS = 2
+MINIMUM_MEMORY = 4 * GIB  # the first control plane needs about half of it
+MINIMUM_DISK = 12 * GIB  # images, their build, and room for the database
+
+# Linux capabilities that Podman and the engine need: a container without them cannot be a host.
+CAPABILITIES = {"CAP_NET_ADMIN": 12, "CAP_SYS_ADMIN": 21}
+
+
+@dataclasses.dataclass(frozen=True)
+class Facts:
+    """What is known about the machine.
+
+    Args:
+        user: Effective user id.
+        base: Distribution and version: `debian-12`.
+        machine: The kernel's name of the architecture: `x86_64`.
+        cpus: Processors that may be used.
+        memory: All memory, bytes.
+        disk: Free space where the home will be, bytes.
+        capabilities: The process's effective capabilities, as a bit set.
+        filesystems: File systems that the kernel has now.
+        routes: Networks that the machine has routes to, without the default route.
+        subnet: The network that the cloud wants.
+        is_set_up: Whether the cloud's engine is there already, so that the routes may be its own.
+    """
+
+    user: int
+    base: str
+    machine: str
+    cpus: int
+    memory: int
+    disk: int
+    capabilities: int
+    filesystems: frozenset[str]
+    routes: tuple[str, ...]
+    subnet: str
+    is_set_up: bool
+
+
+def read_facts(host: Host, settings: Settings) -> Facts:
+    """Read the facts that the rules judge."""
+    status = host.read(Path("/proc/self/status"))
+    effective = next(line for line in status.splitlines() if line.startswith("CapEff:"))
+    return Facts(
+        user=os.geteuid(),
+        base=base_of(host.read(Path("/etc/os-release"))),
+        machine=platform.machine(),
+        cpus=len(os.sched_getaffinity(0)),
+        memory=os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
+        disk=shutil.disk_usage(_existing(settings.home)).free,
+        capabilities=int(effective.split()[1], 16),
+        filesystems=frozenset(host.read(Path("/proc/filesystems")).split()),
+        routes=routes_of(host.read(Path("/proc/net/route"))),
+        subnet=settings.subnet,
+        is_set_up=host.exists(settings.engine_home / "settings.json"),
+    )
+
+
+def problems(facts: Facts) -> list[str]:
+    """Return what stands in the way, each with its remedy."""
+    found: list[str] = []
+    if facts.user != 0:
+        found.append("helio needs root to start containers: run it with sudo")
+    if facts.base not in BASES:
+        found.append(f"{facts.base} is not supported: use {' or '.join(sorted(BASES))}")
+    if facts.machine not in ARCHITECTURES.values():
+        found.append(f"architecture {facts.machine} is not supported: use x86_64 or aarch64")
+    if facts.cpus < MINIMUM_CPUS:
+        found.append(f"{facts.cpus} processor: give the machine {MINIMUM_CPUS} or more")
+    if facts.memory < MINIMUM_MEMORY * 0.95:  # firmware and kernel keep some for themselves
+        found.append(
+            f"{facts.memory / GIB:.1f} GiB of memory: give the machine "
+            f"{MINIMUM_MEMORY // GIB} GiB or more"
+        )
+    if facts.disk < MINIMUM_DISK and not facts.is_set_up:
+        found.append(
+            f"{facts.disk / GIB:.1f} GiB of free disk space: make room for "
+            f"{MINIMUM_DISK // GIB} GiB, or set HELIO_HOME to a folder on another disk"
+        )
+    for name, bit in CAPABILITIES.items():
+        if facts.user == 0 and not facts.capabilities >> bit & 1:
+            found.append(f"{name} is missing: if this is a container, start it privileged")
+    if "overlay" not in facts.filesystems:
+        found.append("the kernel has no overlay file system: run `modprobe overlay`")
+    return found + _overlaps(facts)
+
+
+def base_of(os_release: str) -> str:
+    """Return distribution and version from the text of `/etc/os-release`: `debian-12`."""
+    pairs = (line.split("=", 1) for line in os_release.splitlines() if "=" in line)
+    values = {key: value.strip().strip("\"'") for key, value in pairs}
+    return f"{values.get('ID', 'unknown')}-{values.get('VERSION_ID', 'unknown')}"
+
+
+def routes_of(table: str) -> tuple[str, ...]:
+    """Return the networks in `/proc/net/route`, without the default route.
+
+    Addresses and masks stand there as little-endian hexadecimal numbers.
+    """
+    found: list[str] = []
+    for line in table.splitlines()[1:]:
+        fields = line.split()
+        address, mask = (
+            ipaddress.IPv4Address(bytes.fromhex(fields[column])[::-1]) for column in (1, 7)
+        )
+        if int(mask):
+            found.append(str(ipaddress.IPv4Network(f"{address}/{mask}", strict=False)))
+    return tuple(found)
+
+
+@dataclasses.dataclass(frozen=True)
+class Preflight:
+    """Refuse a machine that cannot run a cloud, before anything on it is changed."""
+
+    settings: Settings
+    title: str = "Check the machine"
+    outline: str | None = None
+
+    def is_done(self, host: Host) -> bool:
+        """Return False: the machine may have changed since the last look."""
+        return False
+
+    def apply(self, host: Host, reporter: Reporter) -> None:
+        """Judge the machine.
+
+        Raises:
+            HelioError: names everything that stands in the way, with the remedies.
+        """
+        found = problems(read_facts(host, self.settings))
+        if found:
+            raise HelioError("cannot bootstrap on this machine: " + "; ".join(found))
+
+
+def _overlaps(facts: Facts) -> list[str]:
+    if facts.is_set_up:
+        return []
+    wanted = ipaddress.IPv4Network(facts.subnet)
+    return [
+        f"subnet {facts.subnet} overlaps the machine's route to {route}: "
+        "put `subnet: <another network>` into helio.yaml in the home folder"
+        for route in facts.routes
+        if wanted.overlaps(ipaddress.IPv4Network(route))
+    ]
+
+
+def _existing(path: Path) -> Path:
+    """Return the nearest folder above that exists."""
+    return next(place for place in (path, *path.parents) if place.exists())
