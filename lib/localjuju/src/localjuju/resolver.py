@@ -47,6 +47,8 @@ RETRY_LIMIT = 300.0
 UPDATE_STATUS_INTERVAL = "5m"
 JUJU_EXEC = "juju-exec"
 
+_LOST_ACTION = "action terminated"
+
 _RELATION_KINDS = frozenset(
     {
         HookKind.RELATION_CREATED,
@@ -426,14 +428,18 @@ def settle(unit: Unit, model: Model, now: float) -> bool:
 
 
 def _resolve(unit: Unit, model: Model, now: float) -> bool:
-    asked, unit.resolved = unit.resolved, ""
+    asked = unit.resolved
+    unit.resolved = ""
+    if unit.force and unit.life is not Life.ALIVE:
+        asked = "no-retry"  # removed by force: what fails is passed over
     pending = unit.operation
     if asked and pending is not None and pending.step is Step.FAILED:
         if asked == "no-retry":
             commit(unit, pending, model, now)
         else:
             pending.step = Step.QUEUED
-    return bool(asked)
+        return True
+    return False
 
 
 def _settle_relation(unit: Unit, model: Model, relation: Relation, *, leads: bool) -> bool:
@@ -698,20 +704,26 @@ def requeued(unit: Unit, operation: Operation, model: Model, now: float) -> None
     An action may have acted on the world already, so it is not run twice.
     """
     if operation.hook.kind is HookKind.ACTION:
-        _end_action(model.actions[operation.hook.action_id], "failed", "action terminated", now)
+        _end_action(model.actions[operation.hook.action_id], "failed", _LOST_ACTION, now)
         return
     unit.operation = dataclasses.replace(operation, step=Step.QUEUED)
 
 
-def recovered(model: Model, now: float) -> None:
-    """Take up a model that an engine left behind: what ran then is pending or lost now."""
-    for unit in model.units.values():
-        unit.pod_ready = False
-        if unit.operation is not None and unit.operation.step is Step.PENDING:
-            requeued(unit, unit.operation, model, now)
+def abandoned(unit: Unit, now: float) -> None:
+    """Record that a unit which is removed by force goes without its last hooks: it has no pod."""
+    unit.operation = None
+    unit.stopped = unit.removed = True
+    unit.workload_status = Status("terminated", since=now)
+
+
+def recovered(unit: Unit, model: Model, now: float) -> None:
+    """Take up a unit that an engine left behind: what ran then is pending or lost now."""
+    unit.pod_ready = False
+    if unit.operation is not None and unit.operation.step is Step.PENDING:
+        requeued(unit, unit.operation, model, now)
     for action in model.actions.values():
-        if action.status == "running":
-            _end_action(action, "failed", "action terminated", now)
+        if action.unit == unit.name and action.status == "running":
+            _end_action(action, "failed", _LOST_ACTION, now)
 
 
 def _end_action(action: Action, status: str, message: str, now: float) -> None:

@@ -103,11 +103,11 @@ class Store:
         body.update({kind: kinds.get(kind, {}) for kind in _ENTITIES})
         return decode(Model, body)
 
-    def commit(self, model: Model) -> int:
+    def commit(self, model: Model) -> list[str]:
         """Write what differs from the last commit of this model, in one transaction.
 
         Returns:
-            The number of rows written or deleted.
+            The rows that were written or deleted, like `units db/0`.
 
         Raises:
             StoreError: The database cannot be written; nothing of this commit was.
@@ -117,7 +117,7 @@ class Store:
         changed = {key: body for key, body in fresh.items() if written.get(key) != body}
         gone = [key for key in written if key[0] == model.uuid and key not in fresh]
         if not changed and not gone:
-            return 0
+            return []
         try:
             with self._transaction():
                 self._db.executemany(
@@ -132,7 +132,7 @@ class Store:
         written.update(changed)
         for key in gone:
             del written[key]
-        return len(changed) + len(gone)
+        return [f"{kind} {key}".strip() for _, kind, key in (*changed, *gone)]
 
     def delete(self, model: Model) -> None:
         """Delete everything of a model.

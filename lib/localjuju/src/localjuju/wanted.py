@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from localjuju.model import Container, HookKind, Life, Model, Unit
@@ -21,15 +21,12 @@ def assign(models: Iterable[Model], subnet: str, storage: Path) -> None:
     """Give addresses to applications and units, and folders to storage, that have none yet.
 
     Services get the low quarter of the network, pods the rest. An address stays with its holder
-    until that is gone.
+    until that is gone. Where none is free it stays empty, and `pod_spec` says so.
 
     Args:
         models: All models of the engine: they share one network.
         subnet: The management network as IPv4 CIDR.
         storage: Folder under which every storage instance has its own.
-
-    Raises:
-        WantedError: The network has no free address.
     """
     models = list(models)
     network = ipaddress.IPv4Network(subnet)
@@ -55,7 +52,7 @@ def _free(network: ipaddress.IPv4Network, span: range, taken: set[str]) -> str:
         if address not in taken:
             taken.add(address)
             return address
-    raise WantedError(f"no free address in {network}: give the engine a wider subnet")
+    return ""
 
 
 def _storage_folder(storage: Path, model: Model, unit: Unit, name: str) -> Path:
@@ -66,13 +63,20 @@ def _storage_folder(storage: Path, model: Model, unit: Unit, name: str) -> Path:
     return storage / model.uuid / f"{unit.app}-{created}" / f"{name}-{unit.ordinal}-{taken}"
 
 
-def pod_spec(model: Model, unit: Unit) -> PodSpec:
+def pod_spec(model: Model, unit: Unit, resources: Mount) -> PodSpec:
     """Return the pod of a unit as it should be.
 
+    Args:
+        model: The model.
+        unit: The unit.
+        resources: Where its file resources are, here and in the charm container.
+
     Raises:
-        WantedError: A container's image is not known.
+        WantedError: A container's image is not known, or no address is free.
     """
     charm = model.charm_of(unit.app)
+    if not unit.address:
+        raise WantedError(f"no free address for {unit.name}: give the engine a wider subnet")
     return PodSpec(
         model=model.name,
         unit=unit.name,
@@ -85,7 +89,10 @@ def pod_spec(model: Model, unit: Unit) -> PodSpec:
             _workload(model, unit, container, index)
             for index, container in enumerate(charm.containers.values())
         ),
-        mounts=tuple(Mount(Path(s.path), s.location) for s in unit.storage.values()),
+        mounts=(
+            resources,
+            *(Mount(Path(s.path), s.location) for s in unit.storage.values()),
+        ),
         python=charm.python,
     )
 
@@ -115,10 +122,17 @@ def _storage_mounts(unit: Unit, container: Container) -> Iterator[Mount]:
             yield Mount(Path(storage.path), several)
 
 
-def service_specs(models: Iterable[Model]) -> list[ServiceSpec]:
+def service_specs(
+    models: Iterable[Model], presumed: Collection[tuple[str, str]] = ()
+) -> list[ServiceSpec]:
     """Return where every application's address leads.
 
     A unit is left out before its `stop` runs, and as soon as it is to be removed.
+
+    Args:
+        models: All models of the engine.
+        presumed: Models and units whose pods were up when the engine went away, and which it
+            has not looked at again yet: their traffic goes on.
     """
     return [
         ServiceSpec(
@@ -126,7 +140,11 @@ def service_specs(models: Iterable[Model]) -> list[ServiceSpec]:
             app=app.name,
             address=app.service_address,
             ports=_ports(model.units_of(app.name)),
-            backends=tuple(u.address for u in model.units_of(app.name) if _serves(u)),
+            backends=tuple(
+                unit.address
+                for unit in model.units_of(app.name)
+                if _serves(unit, present=unit.pod_ready or (model.name, unit.name) in presumed)
+            ),
         )
         for model in models
         for app in model.applications.values()
@@ -134,8 +152,8 @@ def service_specs(models: Iterable[Model]) -> list[ServiceSpec]:
     ]
 
 
-def _serves(unit: Unit) -> bool:
-    if unit.life is not Life.ALIVE or not unit.pod_ready:
+def _serves(unit: Unit, *, present: bool) -> bool:
+    if unit.life is not Life.ALIVE or not present:
         return False
     operation = unit.operation
     stopping = operation is not None and operation.hook.kind is HookKind.STOP

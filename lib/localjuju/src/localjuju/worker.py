@@ -1,0 +1,387 @@
+"""One unit's agent: brings its pod up, runs one operation after the other, takes it away.
+
+All decisions are `resolver`'s; here are the effects. The model is changed only between two
+awaits, and what belongs together is stored in one transaction by `persist`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+import os
+import random
+import shutil
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from localjuju import lifecycle, resolver, wanted, workload
+from localjuju.clock import Clock
+from localjuju.hooks.context import FlushError, HookContext
+from localjuju.hooks.server import HookServer
+from localjuju.hooks.session import Paths
+from localjuju.logs import LogStore, entity_of
+from localjuju.model import HookKind, Life, Model, Operation, Status, Step, Unit
+from localjuju.settings import Settings
+from localjuju.substrate.protocol import (
+    Dispatch,
+    DispatchResult,
+    Mount,
+    Substrate,
+    SubstrateError,
+)
+from localjuju.trace import Trace, TraceStore
+
+_LOG = logging.getLogger(__name__)
+_AGAIN_FIRST = 1.0
+_AGAIN_LIMIT = 30.0
+
+
+@dataclasses.dataclass
+class Surroundings:
+    """What all workers of an engine share.
+
+    Attributes:
+        hook_slots: Bounds the hooks that run at the same time.
+        action_slots: The same for actions, so that they need not wait for hooks.
+        persist: Stores what differs in a model and wakes whom it concerns; returns the rows.
+        persist_soon: The same for what may wait a moment: immediate effects of a running hook.
+        sync_services: Returns once service addresses lead to where the model says.
+        pod_looked_at: Called with model and unit once a worker knows how its pod is.
+    """
+
+    settings: Settings
+    substrate: Substrate
+    clock: Clock
+    logs: LogStore
+    traces: TraceStore
+    random: random.Random
+    hook_slots: asyncio.Semaphore
+    action_slots: asyncio.Semaphore
+    persist: Callable[[Model], list[str]]
+    persist_soon: Callable[[Model], None]
+    sync_services: Callable[[], Awaitable[None]]
+    pod_looked_at: Callable[[str, str], None]
+
+
+class UnitWorker:
+    """The agent of one unit.
+
+    Args:
+        shared: What the engine's workers share.
+        model: The model, as the engine holds it.
+        unit: The unit, as the model holds it.
+    """
+
+    def __init__(self, shared: Surroundings, model: Model, unit: Unit) -> None:
+        self.wake = asyncio.Event()
+        self.closing = False
+        self.dispatching = False
+        self._shared = shared
+        self._model = model
+        self._unit = unit
+        self._folder = unit_folder(shared.settings.home, model.name, unit.name)
+        self._server = HookServer(self._command_served)
+        self._context: HookContext | None = None
+        self._looked_at = False
+        self._troubles = 0  # pods that failed and dispatches that were cut off, in a row
+        self._not_before = 0.0
+
+    async def run(self) -> None:
+        """Work until the unit has ended and is gone from the model."""
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        await self._server.start(self._folder / "hook.sock")
+        try:
+            while not self._unit.removed:
+                await self._turn()
+                if self.closing:
+                    return
+            await self._remove()
+        finally:
+            await self._server.stop()
+
+    async def _turn(self) -> None:
+        """Do the next thing that is to be done, or wait until there may be one."""
+        unit, model, now = self._unit, self._model, self._shared.clock.now()
+        self.wake.clear()
+        if resolver.settle(unit, model, now):
+            self._shared.persist(model)
+        if unit.removed:
+            return
+        if resolver.wants_new_pod(unit, model):
+            resolver.new_pod(unit, model)
+            self._not_before = 0.0
+            self._shared.persist(model)
+        if now < self._not_before:
+            await self._wait(self._not_before)
+            return
+        if not unit.pod_ready:
+            await self._ensure_pod()
+            return
+        operation = resolver.next_operation(unit, model, now)
+        if operation is not None:
+            await self._run(is_action=operation.hook.kind is HookKind.ACTION)
+            return
+        if resolver.idle(unit, now):
+            self._shared.persist(model)
+        await self._wait(resolver.wake_at(unit, model, now))
+
+    async def _wait(self, until: float) -> None:
+        timer = self._shared.clock.call_at(until, self.wake.set) if until < 1e12 else None
+        try:
+            await self.wake.wait()
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    # --- The pod ------------------------------------------------------------------------------
+
+    async def _ensure_pod(self) -> None:
+        unit, model, substrate = self._unit, self._model, self._shared.substrate
+        generation = unit.pod_generation
+        try:
+            spec = wanted.pod_spec(model, unit, self._resources())
+            for mount in spec.mounts:
+                mount.source.mkdir(parents=True, exist_ok=True)
+            await substrate.ensure_pod(spec, self._folder / "hook.sock")
+            if not self._looked_at:
+                # What a dead engine left running would speak to nobody; its hook runs again.
+                await substrate.running_dispatch(model.name, unit.name)
+        except (SubstrateError, wanted.WantedError) as error:
+            self._pod_failed(str(error))
+            return
+        finally:
+            self._shared.pod_looked_at(model.name, unit.name)
+        self._looked_at = True
+        after = {name: workload.newest(view) for name, view in unit.containers.items()}
+        containers = list(model.charm_of(unit.app).containers)
+        substrate.watch(model.name, unit.name, containers, after)
+        if generation == unit.pod_generation:
+            self._troubles = 0
+            unit.pod_ready = True
+        if unit.agent_status.current == "lost":
+            unit.agent_status = Status("idle", since=self._shared.clock.now())
+        self._shared.persist(model)
+
+    def _pod_failed(self, reason: str) -> None:
+        unit, now = self._unit, self._shared.clock.now()
+        self._later()
+        if unit.force and unit.life is not Life.ALIVE:
+            resolver.abandoned(unit, now)
+            self._shared.persist(self._model)
+            return
+        self._log("WARNING", "pod", reason)
+        current = "lost" if unit.installed else "allocating"
+        if (unit.agent_status.current, unit.agent_status.message) != (current, reason):
+            if unit.operation is None or unit.operation.step is not Step.FAILED:
+                unit.agent_status = Status(current, reason, now)
+            if not unit.status_set:
+                unit.workload_status = Status("waiting", reason, now)
+            self._shared.persist(self._model)
+
+    def _later(self) -> None:
+        """Let the next attempt wait, longer each time."""
+        wait = min(_AGAIN_LIMIT, _AGAIN_FIRST * 2**self._troubles)
+        self._troubles = min(self._troubles + 1, 10)
+        self._not_before = self._shared.clock.now() + wait
+
+    def _resources(self) -> Mount:
+        charm = Path(self._shared.substrate.charm_path(self._model.name, self._unit.name))
+        return Mount(self._folder / "resources", str(charm.with_name("resources")))
+
+    async def _remove(self) -> None:
+        """Take the pod away and forget the unit."""
+        unit, model, substrate = self._unit, self._model, self._shared.substrate
+        substrate.unwatch(model.name, unit.name)
+        while True:
+            try:
+                await substrate.remove_pod(
+                    model.name, unit.name, keep_storage=not unit.destroy_storage
+                )
+                break
+            except SubstrateError as error:
+                self._log("WARNING", "pod", str(error))
+                self._later()
+                await self._shared.clock.sleep(self._not_before - self._shared.clock.now())
+        if unit.destroy_storage:
+            for storage in unit.storage.values():
+                shutil.rmtree(storage.path, ignore_errors=True)
+        shutil.rmtree(self._folder, ignore_errors=True)
+        lifecycle.forget_unit(model, unit.name, self._shared.clock.now())
+        self._shared.persist(model)
+
+    # --- Operations -----------------------------------------------------------------------------
+
+    async def _run(self, *, is_action: bool) -> None:
+        shared, unit, model = self._shared, self._unit, self._model
+        async with shared.action_slots if is_action else shared.hook_slots:
+            # Time has passed in the queue: choose again, by what the model holds now.
+            resolver.settle(unit, model, shared.clock.now())
+            operation = resolver.next_operation(
+                unit, model, shared.clock.now(), shuffle=shared.random
+            )
+            if operation is None or (operation.hook.kind is HookKind.ACTION) != is_action:
+                self._shared.persist(model)
+                return
+            if self.closing:
+                return
+            operation = resolver.started(unit, operation, model, shared.clock.now())
+            shared.persist(model)
+            self.dispatching = True
+            try:
+                if operation.hook.kind is HookKind.STOP:
+                    await shared.sync_services()  # no new traffic for what is about to stop
+                await self._dispatch(operation)
+            finally:
+                self.dispatching = False
+
+    async def _dispatch(self, operation: Operation) -> None:
+        shared, unit, model = self._shared, self._unit, self._model
+        hook, began = operation.hook, shared.clock.now()
+        context = HookContext(
+            model,
+            unit.name,
+            hook,
+            context_id=f"{unit.name}-{hook.name}-{os.urandom(8).hex()}",
+            clock=shared.clock,
+            paths=self._paths(),
+            on_log=self._log,
+        )
+        argv = self._argv(operation)
+        error = ""
+        if argv is None:
+            missing = hook.kind is HookKind.ACTION
+            error = f"action not implemented on unit {unit.name!r}" if missing else ""
+            result = DispatchResult(exit_code=1 if missing else 0)
+        else:
+            dispatch = Dispatch(
+                model=model.name,
+                unit=unit.name,
+                argv=argv,
+                environment=context.environment,
+                warm=shared.settings.warm and argv[0].endswith("/dispatch"),
+            )
+            self._context = context
+            self._server.register(context)
+            try:
+                result = await shared.substrate.dispatch(dispatch)
+            except SubstrateError as failure:
+                error = str(failure)
+                result = DispatchResult(exit_code=None)
+                unit.pod_ready = False
+            finally:
+                self._server.unregister(context.context_id)
+                self._context = None
+        self._finish(operation, context, result, error, began)
+
+    def _finish(
+        self,
+        operation: Operation,
+        context: HookContext,
+        result: DispatchResult,
+        error: str,
+        began: float,
+    ) -> None:
+        """Take the end of a dispatch into the model: one transaction, without a pause."""
+        unit, model, now = self._unit, self._model, self._shared.clock.now()
+        name = operation.hook.name
+        if operation.hook.kind is HookKind.ACTION and result.exit_code is not None:
+            context.finish_action(result.exit_code, list(result.stdout), list(result.stderr))
+        if result.exit_code is None:
+            resolver.requeued(unit, operation, model, now)
+            outcome = "requeued"
+            self._later()
+        elif result.exit_code != 0:
+            resolver.failed(unit, operation, model, now, reason=error)
+            outcome = "failed"
+        else:
+            try:
+                context.flush()
+            except FlushError as refused:
+                error = str(refused)
+                resolver.failed(unit, operation, model, now, reason=error)
+                outcome = "failed"
+            else:
+                resolver.commit(unit, operation, model, now)
+                outcome = "committed"
+        if outcome != "requeued":
+            self._troubles = 0
+        changes = self._shared.persist(model)
+        self._log_end(name, result, outcome, error)
+        self._shared.traces.write(
+            model.name,
+            Trace(
+                unit=unit.name,
+                hook=name,
+                number=self._shared.traces.next_number(model.name, unit.name),
+                started=began,
+                seconds=round(now - began, 6),
+                cpu_seconds=result.cpu_seconds,
+                exit_code=result.exit_code,
+                outcome=outcome,
+                error=error,
+                environment=dict(context.environment),
+                commands=[dataclasses.asdict(record) for record in context.records],
+                changes=changes,
+                warm=self._shared.settings.warm,
+            ),
+        )
+
+    def _argv(self, operation: Operation) -> tuple[str, ...] | None:
+        """Return what to run; None when the charm has nothing for this hook."""
+        unit, model, hook = self._unit, self._model, operation.hook
+        if hook.kind is HookKind.ACTION and hook.prefix == resolver.JUJU_EXEC:
+            command = str(model.actions[hook.action_id].parameters["command"])
+            return ("/bin/bash", "-c", command)
+        there = self._shared.substrate.charm_path(model.name, unit.name)
+        here = Path(model.charm_of(unit.app).path)
+        folder = "actions" if hook.kind is HookKind.ACTION else "hooks"
+        for program in ("dispatch", f"{folder}/{hook.name}"):
+            if (here / program).exists():
+                return (f"{there}/{program}",)
+        return None
+
+    def _paths(self) -> Paths:
+        substrate, model, unit = self._shared.substrate, self._model.name, self._unit.name
+        resources = self._resources()
+        return Paths(
+            charm=substrate.charm_path(model, unit),
+            tools=substrate.tools_path(model, unit),
+            hook_socket=substrate.hook_socket_path(model, unit),
+            resources=resources.target,
+            resources_host=resources.source,
+            hostname=unit.replace("/", "-"),
+            subnet=self._shared.settings.subnet,
+        )
+
+    def _command_served(self) -> None:
+        if self._context is not None and self._context.changed_now:
+            self._context.changed_now = False
+            self._shared.persist_soon(self._model)
+
+    # --- Logs -----------------------------------------------------------------------------------
+
+    def _log(self, level: str, module: str, message: str) -> None:
+        entity = entity_of(self._unit.name)
+        self._shared.logs.append(self._model.name, entity, level, module, message)
+
+    def _log_end(self, name: str, result: DispatchResult, outcome: str, error: str) -> None:
+        module = f"unit.{self._unit.name}.{name}"
+        for line in result.stdout:
+            self._log("DEBUG", module, line)
+        for line in result.stderr:
+            self._log("WARNING", module, line)
+        if outcome == "committed":
+            self._log("INFO", "worker.operation", f'ran "{name}" hook')
+        elif outcome == "failed":
+            reason = error or f"exit status {result.exit_code}"
+            self._log("ERROR", "worker.operation", f'hook "{name}" failed: {reason}')
+        else:
+            reason = error or f"signal {result.signal}"
+            self._log("WARNING", "worker.operation", f'hook "{name}" was cut off: {reason}')
+        _LOG.info("%s %s: %s %s", self._model.name, self._unit.name, name, outcome)
+
+
+def unit_folder(home: Path, model: str, unit: str) -> Path:
+    """Return the folder of one unit in the engine's home: its hook socket and resources."""
+    return home / "units" / model / unit.replace("/", "-")
