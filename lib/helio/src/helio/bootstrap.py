@@ -8,9 +8,9 @@ import jubilant
 import yaml
 from jubilant.statustypes import Status
 
-from helio import bundle, clients, images, packing, preflight, waiting
+from helio import bundle, clients, images, packing, pebble, preflight, waiting
 from helio.embedded import Engine, Juju, program
-from helio.host import NOT_FOUND, CommandError, HelioError, Host
+from helio.host import HelioError, Host
 from helio.machine import InstallPackages, SetKernel
 from helio.packing import BASES, Base, Packer
 from helio.report import Reporter
@@ -98,6 +98,7 @@ def steps(plan: Plan, juju: Juju, actions: clients.Actions) -> list[Step]:
         InstallPackages(settings.journal, plan.tree.build / "launcher-packages"),
         SetKernel(settings.journal),
         ConfigurePodman(plan),
+        GetPebble(plan),
         BuildImages(plan),
         PackCharms(plan),
         SetUpEngine(plan),
@@ -131,6 +132,28 @@ class ConfigurePodman:
 
 
 @dataclasses.dataclass(frozen=True)
+class GetPebble:
+    """Get the program that supervises services in every workload container."""
+
+    plan: Plan
+    title: str = "Get Pebble"
+
+    @property
+    def outline(self) -> str | None:
+        """Say which, and where it goes."""
+        return f"get Pebble {pebble.VERSION} into {self.plan.settings.pebble}"
+
+    def is_done(self, host: Host) -> bool:
+        """Return whether the wanted version is there."""
+        return pebble.is_wanted(host, self.plan.settings.pebble)
+
+    def apply(self, host: Host, reporter: Reporter) -> None:
+        """Find or build it."""
+        settings = self.plan.settings
+        pebble.ensure_pebble(host, settings.pebble, settings.cache / "pebble-build")
+
+
+@dataclasses.dataclass(frozen=True)
 class BuildImages:
     """Build the images that are not in the store yet."""
 
@@ -143,14 +166,11 @@ class BuildImages:
         return f"build {', '.join(self.plan.references.values())}"
 
     def is_done(self, host: Host) -> bool:
-        """Return whether all are in the store; not so where Podman is not even installed."""
+        """Return whether all are in the store; asking would make one, so not where there is none."""
+        if not host.exists(self.plan.settings.store):
+            return False
         builder = image_builder(self.plan, host)
-        try:
-            return all(builder.is_built(image) for image in self.plan.references)
-        except CommandError as error:
-            if error.status == NOT_FOUND:
-                return False
-            raise
+        return all(builder.is_built(image) for image in self.plan.references)
 
     def apply(self, host: Host, reporter: Reporter) -> None:
         """Build them, parents first."""

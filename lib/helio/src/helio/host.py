@@ -262,8 +262,9 @@ class DryRunHost:
         return ""
 
     def write(self, path: Path, content: str | bytes, mode: int = 0o644) -> None:
-        """Record the write."""
-        self._record(f"write {path} (mode {mode:04o})")
+        """Record the write; writing the same file again is not worth a second line."""
+        if self._files.get(path) is None:
+            self._record(f"write {path} (mode {mode:04o})")
         self._files[path] = content if isinstance(content, str) else ""
 
     def remove(self, path: Path) -> None:

@@ -50,10 +50,16 @@ class Reporter(Protocol):
 
 
 class PlainReporter:
-    """Lines for a pipe or a log: each thing is said once, when it changes."""
+    """Lines for a pipe or a log: each thing is said once, when it changes.
 
-    def __init__(self, stream: TextIO):
+    Args:
+        stream: Where they go.
+        is_rehearsal: Whether nothing is really done, so that no result is told.
+    """
+
+    def __init__(self, stream: TextIO, is_rehearsal: bool = False):
         self._stream = stream
+        self._is_rehearsal = is_rehearsal
         self._said: dict[str, str] = {}
         self._since = time.monotonic()
 
@@ -74,9 +80,14 @@ class PlainReporter:
                 self._line(f"  {name}: {text}" if name else f"  {text}")
         self._said = dict(lines)
 
+    def would(self, text: str) -> None:
+        """Print what a dry run leaves out."""
+        self._line(f"  would {text}")
+
     def tell(self, text: str) -> None:
-        """Print it."""
-        print(text, flush=True)
+        """Print it, unless it has not happened."""
+        if not self._is_rehearsal:
+            print(text, flush=True)
 
     def done(self, title: str) -> None:
         """Print that the step has ended well."""

@@ -1,12 +1,14 @@
 """`helio bootstrap`: make a cloud on this machine."""
 
+import sys
+
 import click
 
 from helio import bootstrap as steps
 from helio.cli.context import alone, current, dry_run_option, logged_host, require_root, yes_option
 from helio.embedded import DryRunJuju, Engine
 from helio.host import DryRunHost, HelioError, LocalHost
-from helio.report import reporter
+from helio.report import PlainReporter, reporter
 from helio.settings import Settings
 from helio.steps import rehearse, run
 from helio.tree import find_tree
@@ -58,10 +60,11 @@ def bootstrap(substrate: str, stall_limit: float, dry_run: bool, yes: bool) -> N
 
 
 def _rehearse(found: Settings, stall: float) -> None:
-    host = DryRunHost(LocalHost(), lambda line: click.echo(f"  would {line}"))
+    tell = PlainReporter(sys.stdout, is_rehearsal=True)
+    host = DryRunHost(LocalHost(), tell.would)
     plan = steps.read_plan(found, find_tree(), host, stall)
     juju = Engine(found).connect()
-    rehearse(steps.steps(plan, DryRunJuju(juju, host), juju), host, reporter())
+    rehearse(steps.steps(plan, DryRunJuju(juju, host), juju), host, tell)
 
 
 def _run(found: Settings, stall: float) -> None:

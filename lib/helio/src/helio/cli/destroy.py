@@ -1,11 +1,13 @@
 """`helio destroy`: take the cloud away."""
 
+import sys
+
 import click
 
 from helio import destroy as removal
 from helio.cli.context import alone, current, dry_run_option, require_root, yes_option
 from helio.host import DryRunHost, Host, LocalHost
-from helio.report import reporter
+from helio.report import PlainReporter, reporter
 from helio.settings import Settings
 from helio.steps import rehearse, run
 from helio.tree import find_tree
@@ -27,8 +29,9 @@ def destroy(purge: bool, dry_run: bool, yes: bool) -> None:
     """
     found = current()
     if dry_run:
-        host = DryRunHost(LocalHost(), lambda line: click.echo(f"  would {line}"))
-        return rehearse(removal.steps(found, find_tree(), purge), host, reporter())
+        tell = PlainReporter(sys.stdout, is_rehearsal=True)
+        host = DryRunHost(LocalHost(), tell.would)
+        return rehearse(removal.steps(found, find_tree(), purge), host, tell)
     require_root("destroy")
     if not yes:
         click.confirm(f"Remove the cloud in {found.home} with all its data?", abort=True)

@@ -15,6 +15,7 @@ from helio.cli.images import images
 from helio.cli.juju import juju
 from helio.cli.pack import pack
 from helio.cli.status import status
+from helio.embedded import program
 from helio.host import HelioError
 
 INTERRUPTED = 130  # as shells do it: 128 + SIGINT
@@ -38,6 +39,10 @@ for _command in (
 def main() -> None:
     """Run the command line; every known error ends in one line and exit status 1."""
     os.umask(0o022)  # a narrower one makes files that the containers cannot read
+    # The tools that are installed beside helio (uv) are found where the machine has none.
+    os.environ["PATH"] = os.pathsep.join(
+        (os.environ.get("PATH", ""), str(program("helio").parent))
+    )
     try:
         status = helio.main(prog_name="helio", standalone_mode=False)
     except click.exceptions.Abort:
