@@ -6,19 +6,32 @@ gives. Charms that use this need the endpoints `certificates` and, optional, `re
 
 from collections.abc import Mapping
 
-from charmkit.service import Check, File, Option, Process
-from charmkit.spec import Values
+from charmkit.interfaces import certificate_transfer, mysql_client, tls_certificates
+from charmkit.service import Check, File, Option, Process, Task
+from charmkit.spec import Requirer, Values
 
 BIN = "/opt/openstack/bin"
 """Where the image has the services' programs."""
 
 PROBE = "/var/lib/charmkit/online.sh"
 
+NAMESPACES = ("oslo.db", "oslo.log", "oslo.middleware.cors", "oslo.policy")
+"""oslo.config namespaces of the libraries that every API uses."""
+
 OPTIONS = (Option(name="workers", minimum=0, maximum=64),)
 """Rules for the options that every API charm has."""
 
 # What a client, and we as a client of others, has to trust.
 _TRUST = "{{ certificates.ca }}{% if receive_ca_cert %}{{ receive_ca_cert.bundle }}{% endif %}"
+
+
+def needs(database: str) -> tuple[Requirer[object], ...]:
+    """Give what every API needs: a schema, a certificate, and further authorities to trust."""
+    return (
+        mysql_client.Requirer(database=database),
+        tls_certificates.Requirer(),
+        certificate_transfer.Requirer(),
+    )
 
 
 def tls_folder(service: str) -> str:
@@ -36,21 +49,21 @@ def database_ca_file(service: str) -> str:
     return f"{tls_folder(service)}/database-ca.pem"
 
 
-def config(service: str, namespaces: tuple[str, ...], template: str = "") -> File:
+def config(service: str, *namespaces: str, template: str = "") -> File:
     """Describe a service's oslo.config file, `/etc/<service>/<service>.conf`.
 
     Its template sees `ca_file` and `database_ca_file`.
 
     Args:
         service: The project; also the system user and group.
-        namespaces: oslo.config namespaces, see `File`.
+        namespaces: oslo.config namespaces of the service itself, see `File`.
         template: Its template, `<service>.conf.j2` unless told otherwise.
     """
     return File(
         path=f"/etc/{service}/{service}.conf",
         template=template or f"{service}.conf.j2",
         group=service,
-        namespaces=namespaces,
+        namespaces=(*namespaces, *NAMESPACES),
         # The options of the authentication plug-in are made up when it is loaded.
         dynamic_groups=("keystone_authtoken",),
         values={"ca_file": ca_file(service), "database_ca_file": database_ca_file(service)},
@@ -105,4 +118,22 @@ def process(
             command=f"sh {PROBE} {{{{ addresses.unit_ip }}}} {port}"
             f" {{{{ addresses.service_name }}}} {path} {ca_file(service)}"
         ),
+    )
+
+
+def schema(service: str, database: mysql_client.Database, *argv: str) -> Task:
+    """Describe the task that brings a service's schema up to date.
+
+    Args:
+        service: The project; also the system user and group that it runs as.
+        database: The schema; another one, or another server, is brought up to date again.
+        argv: The service's own command for it, safe to run again.
+    """
+    return Task(
+        name="schema",
+        argv=argv,
+        message="migrating the database",
+        user=service,
+        group=service,
+        inputs=(database.address, database.name),
     )

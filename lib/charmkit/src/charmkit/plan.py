@@ -7,7 +7,15 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from charmkit import overrides
 from charmkit.service import File, Process, Service, Task, digest
-from charmkit.spec import PEERS, OwnedSecret, Publication, Publish, Snapshot, Values
+from charmkit.spec import (
+    PEERS,
+    ContainerState,
+    OwnedSecret,
+    Publication,
+    Publish,
+    Snapshot,
+    Values,
+)
 from charmkit.templates import Templates
 
 ONLINE = "online"
@@ -286,6 +294,7 @@ def values(service: Service, snapshot: Snapshot) -> dict[str, typing.Any]:
         - `config`: options, `_` for `-`,
         - `secrets`: own secrets by label, `_` for `-`,
         - `facts`: task → what it printed, for tasks that were done,
+        - `online`: whether the service answers its clients,
         - `app`, `unit`, `model`, `addresses`, `cpus`, `service`,
         - what the service's own `values` adds.
     """
@@ -301,6 +310,7 @@ def values(service: Service, snapshot: Snapshot) -> dict[str, typing.Any]:
             for task, record in records(snapshot).items()
             if "facts" in record
         },
+        "online": is_online(service, snapshot),
         "app": snapshot.app,
         "unit": snapshot.unit,
         "model": snapshot.model,
@@ -309,6 +319,23 @@ def values(service: Service, snapshot: Snapshot) -> dict[str, typing.Any]:
         "service": service.name,
     }
     return seen | dict(service.values(snapshot, seen))
+
+
+def is_online(service: Service, snapshot: Snapshot) -> bool:
+    """Tell whether the checks of every process are up."""
+    container = snapshot.containers.get(service.name, ContainerState())
+    return container.can_connect and all(
+        container.checks.get(name, False) for name in _check_names(service)
+    )
+
+
+def _check_names(service: Service) -> dict[str, Process]:
+    """Give check → process: `online` for the first process, `online-<name>` for the others."""
+    checked = [process for process in service.processes if process.check]
+    return {
+        ONLINE if index == 0 else f"{ONLINE}-{process.name}": process
+        for index, process in enumerate(checked)
+    }
 
 
 def _name(endpoint: str) -> str:
@@ -324,14 +351,26 @@ def _json_map(text: str | None) -> dict[str, typing.Any]:
     return json.loads(text) if text else {}
 
 
-def recorded(snapshot: Snapshot, done: Mapping[str, Mapping[str, typing.Any]]) -> Snapshot:
-    """Give the snapshot in which these tasks are recorded as done."""
-    peers = snapshot.peers
-    if peers is None:
-        return snapshot
-    text = json.dumps(records(snapshot) | dict(done), sort_keys=True)
-    peers = dataclasses.replace(peers, local_app={**peers.local_app, TASKS: text})
-    return dataclasses.replace(snapshot, relations={**snapshot.relations, PEERS: (peers,)})
+def reached(
+    service: Service,
+    snapshot: Snapshot,
+    done: Mapping[str, Mapping[str, typing.Any]],
+    online: bool,
+) -> Snapshot:
+    """Give the snapshot in which these tasks are done and the service is online, or not."""
+    relations = dict(snapshot.relations)
+    if snapshot.peers and done:
+        text = json.dumps(records(snapshot) | dict(done), sort_keys=True)
+        bag = {**snapshot.peers.local_app, TASKS: text}
+        relations[PEERS] = (dataclasses.replace(snapshot.peers, local_app=bag),)
+    containers = dict(snapshot.containers)
+    if service.processes:
+        checks = {
+            **containers[service.name].checks,
+            **dict.fromkeys(_check_names(service), online),
+        }
+        containers[service.name] = dataclasses.replace(containers[service.name], checks=checks)
+    return dataclasses.replace(snapshot, relations=relations, containers=containers)
 
 
 def _record(snapshot: Snapshot) -> list[Publication]:
@@ -391,7 +430,7 @@ def _workload(
         directories=_directories(service, snapshot, seen),
         validations=tuple(validations),
         services=services,
-        checks=_pebble_checks(service.processes, probes),
+        checks=_pebble_checks(service, probes),
         probes=tuple(
             (probes[process.name], process.check.patience)
             for process in service.processes
@@ -481,19 +520,18 @@ def _pebble_service(process: Process, files: str) -> dict[str, typing.Any]:
 
 
 def _pebble_checks(
-    processes: Sequence[Process], probes: Mapping[str, str]
+    service: Service, probes: Mapping[str, str]
 ) -> dict[str, dict[str, typing.Any]]:
-    """Give the checks: `online` for the first process, `online-<name>` for the others."""
-    checked = [(process.name, process.check) for process in processes if process.check]
     return {
-        ONLINE if index == 0 else f"{ONLINE}-{name}": {
+        name: {
             "override": "replace",
             "level": "ready",
             "startup": "enabled",
-            "period": f"{check.period:g}s",
-            "timeout": f"{check.timeout:g}s",
-            "threshold": check.threshold,
-            "exec": {"command": probes[name]},
+            "period": f"{process.check.period:g}s",
+            "timeout": f"{process.check.timeout:g}s",
+            "threshold": process.check.threshold,
+            "exec": {"command": probes[process.name]},
         }
-        for index, (name, check) in enumerate(checked)
+        for name, process in _check_names(service).items()
+        if process.check
     }

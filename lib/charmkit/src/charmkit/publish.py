@@ -73,6 +73,12 @@ def publish(charm: ops.CharmBase, snapshot: Snapshot, publications: Iterable[Pub
             relation.data[charm.unit].update(_texts(bag.unit, ids))
 
 
+def secret_id(snapshot: Snapshot, label: str) -> str | None:
+    """Give the id of a secret that the application owns, or None if there is none."""
+    entry = _registry(snapshot).get(label)
+    return entry["id"] if entry else None
+
+
 def _registry(snapshot: Snapshot) -> dict[str, _Entry]:
     text = snapshot.peers.local_app.get(REGISTRY) if snapshot.peers else None
     return json.loads(text) if text else {}

@@ -104,6 +104,10 @@ class Reconciler(ops.Object):
         """Read everything that a plan may depend on."""
         return observe.observe(self._charm, self._service)
 
+    def secret_id(self, snapshot: Snapshot, label: str) -> str | None:
+        """Give the id of one of the application's own secrets, or None before it is made."""
+        return publish.secret_id(snapshot, label)
+
     def rotate(self, label: str) -> None:
         """Give an own secret its next content and bring this unit to it.
 
@@ -126,11 +130,9 @@ class Reconciler(ops.Object):
                 self._show,
             )
             self._status = outcome.status or made.status
-            if outcome.done and outcome.done != {
-                name: plan.records(wanted).get(name) for name in outcome.done
-            }:
-                # What the tasks found out is part of what is published.
-                made = self._plan(plan.recorded(wanted, outcome.done))
+            now = plan.reached(self._service, wanted, outcome.done, outcome.status is None)
+            if now != wanted:  # what was reached is part of what is published
+                made = self._plan(now)
         publish.publish(self._charm, seen, made.publications)
 
     def _look(self) -> Status:

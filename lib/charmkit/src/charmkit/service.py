@@ -167,11 +167,13 @@ class Task:
     again. The other units see through the peer relation that it was done.
 
     Attributes:
-        name: The name under which it is recorded; also in errors, after "cannot".
+        name: The name under which it is recorded.
         argv: The command. No secret may stand in it.
         message: What the unit shows meanwhile, `migrating the database`.
         environment: Variables; secrets are allowed.
         stdin: Text for its standard input; secrets are allowed.
+        inputs: What else it depends on, such as the address of a server. The command, the
+            environment and the standard input count anyway.
         user: Whose rights it has.
         group: Likewise.
         timeout: Seconds that it may take.
@@ -186,6 +188,7 @@ class Task:
     message: str
     environment: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str], repr=False)
     stdin: str = dataclasses.field(default="", repr=False)
+    inputs: tuple[str, ...] = ()
     user: str = "root"
     group: str = "root"
     timeout: float = 600
@@ -195,7 +198,7 @@ class Task:
     @property
     def digest(self) -> str:
         """Give a text that is equal if and only if the input is."""
-        return digest([self.argv, sorted(self.environment.items()), self.stdin, self.user])
+        return digest([self.argv, dict(self.environment), self.stdin, self.inputs, self.user])
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

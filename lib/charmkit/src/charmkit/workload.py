@@ -72,7 +72,7 @@ def apply(
 ) -> Outcome:
     """Write files, run tasks, start what is to run, and wait until it answers.
 
-    Nothing is touched if the operators' overrides are wrong.
+    If the operators' overrides are wrong, files and processes stay as they are.
 
     Args:
         container: The workload container; its Pebble answers.
@@ -85,10 +85,10 @@ def apply(
         ops.pebble.ChangeError: A process does not start.
     """
     state = _State(container)
-    if refused := _validate(container, workload.validations, state):
-        return Outcome(status=Status("blocked", refused[0]))
     for directory in workload.directories:
         ensure_directory(container, directory)
+    if problems := _validate(container, workload.validations, state):
+        return Outcome(status=Status("blocked", problems[0]))
     for content in workload.files:
         ensure_file(container, content)
     done = _run_tasks(container, workload, "before-start", state, recorded, show)
@@ -275,7 +275,9 @@ def _run(container: ops.Container, task: Task) -> str:
         output, _ = process.wait_output()
     except ops.pebble.ExecError as error:  # pyright: ignore[reportUnknownVariableType]
         # Without the cause: its text carries the whole output, which may quote the input.
-        raise TaskError(f"cannot {task.name}: {_reason(typing.cast(_ExecError, error))}") from None
+        raise TaskError(
+            f"cannot finish the task {task.name}: {_reason(typing.cast(_ExecError, error))}"
+        ) from None
     return output
 
 

@@ -211,8 +211,9 @@ class Provider:
         return ()
 
     def secret_labels(self, snapshot: Snapshot) -> Iterable[str]:
-        """Name the secret of each client's account."""
-        return [self._label(relation.id) for relation in snapshot.related(self.endpoint)]
+        """Name the secrets of each client: its account, and what it is told about TLS."""
+        labels = [self._label(relation.id) for relation in snapshot.related(self.endpoint)]
+        return [*labels, *(f"{label}:tls" for label in labels)]
 
     def requests(self, snapshot: Snapshot) -> tuple[Request, ...]:
         """Give what the clients ask for, sorted by relation; none that names no schema."""

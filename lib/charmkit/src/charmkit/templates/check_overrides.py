@@ -8,9 +8,11 @@ Runs in the workload container, where the service and its options are.
 import importlib.metadata
 import json
 import sys
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 
-def known_options(namespaces):
+def known_options(namespaces: Iterable[str]) -> dict[tuple[str, str], Any]:
     """Give (group, option) → option object for everything that the namespaces declare.
 
     A group or option that has other names, or older ones, is there under each of them.
@@ -21,7 +23,7 @@ def known_options(namespaces):
     missing = sorted(set(namespaces) - set(entries))
     if missing:
         raise SystemExit("no option lists of " + ", ".join(missing) + " in this environment")
-    known = {}
+    known: dict[tuple[str, str], Any] = {}
     for namespace in namespaces:
         for group, options in entries[namespace].load()():
             group_name = getattr(group, "name", group) or "DEFAULT"
@@ -33,7 +35,7 @@ def known_options(namespaces):
     return known
 
 
-def problem(known, override):
+def problem(known: Mapping[tuple[str, str], Any], override: Mapping[str, Any]) -> str | None:
     """Tell what is wrong with one override, or None."""
     source, group, option = override["source"], override["group"], override["option"]
     found = known.get((group, option.replace("-", "_")))
@@ -51,7 +53,7 @@ def problem(known, override):
     return None
 
 
-def main():
+def main() -> None:
     """Check what standard input says."""
     request = json.load(sys.stdin)
     known = known_options(request["namespaces"])

@@ -1,0 +1,285 @@
+"""Keystone: its keys, its accounts and what it tells its clients. Pure; no Juju, no Pebble."""
+
+import dataclasses
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeVar
+
+from charmkit import api, keys
+from charmkit.interfaces import certificate_transfer, keystone, keystone_credentials
+from charmkit.service import Directory, OwnSecret, Task, digest
+from charmkit.spec import Publication, Snapshot, Values
+
+PORT = 5000
+CONFIG = "/etc/keystone/keystone.conf"
+FERNET_KEYS = "/etc/keystone/fernet-keys"
+CREDENTIAL_KEYS = "/etc/keystone/credential-keys"
+ACCOUNTS = "/var/lib/charmkit/accounts.py"
+
+ADMIN = "admin"
+ADMIN_DOMAIN = keystone.Named("Default", "default")
+SERVICE_DOMAIN = "service_domain"
+SERVICE_PROJECT = "services"
+
+ROTATION = 7 * 24 * 3600
+"""Seconds between two rotations of the token keys: a week, the longest that a token may live."""
+
+CREDENTIAL_ACTIVE = 3
+"""Keystone keeps this many keys for credentials and lets nobody change it."""
+
+ROLES = ("service",)
+"""What a client's account may do: be trusted by other services, nothing more."""
+
+CLIENTS = keystone.Provider()
+CREDENTIALS = keystone_credentials.Provider()
+TRUST = certificate_transfer.Provider(endpoint="send-ca-cert")
+
+
+# --- keys and passwords ------------------------------------------------------------------------
+
+
+def fernet_active(snapshot: Snapshot) -> int:
+    """Give how many token keys to keep so that no token outlives its key."""
+    return keys.active_keys(float(snapshot.config["token-expiration"]), ROTATION)
+
+
+OWN_SECRETS = (
+    OwnSecret(
+        label="admin-password",
+        initial=lambda snapshot: {"username": ADMIN, "password": snapshot.random_text("admin")},
+        rotated=lambda snapshot, old: {**old, "password": snapshot.random_text("admin")},
+        action="rotate-admin-password",
+        description="account of the cloud's administrator",
+    ),
+    OwnSecret(
+        label="fernet-keys",
+        initial=lambda snapshot: keys.initial(snapshot, "fernet-keys"),
+        rotated=lambda snapshot, old: keys.rotated(
+            snapshot, old, "fernet-keys", fernet_active(snapshot)
+        ),
+        rotate=lambda snapshot: "weekly",
+        action="rotate-fernet-keys",
+        everywhere_first=True,
+        description="keys of tokens",
+    ),
+    OwnSecret(
+        label="credential-keys",
+        initial=lambda snapshot: keys.initial(snapshot, "credential-keys"),
+        rotated=lambda snapshot, old: keys.rotated(
+            snapshot, old, "credential-keys", CREDENTIAL_ACTIVE
+        ),
+        rotate=lambda snapshot: "monthly",
+        action="rotate-credential-keys",
+        everywhere_first=True,
+        description="keys of stored credentials",
+    ),
+)
+
+
+def _repository(path: str, name: str) -> Directory:
+    def content(snapshot: Snapshot, values: Values) -> dict[str, str]:
+        return dict(keys.files(values["secrets"][name]))
+
+    return Directory(path=path, content=content, user="keystone", group="keystone")
+
+
+# Keystone reads a repository at every use, so new keys need no restart.
+DIRECTORIES = (
+    _repository(FERNET_KEYS, "fernet_keys"),
+    _repository(CREDENTIAL_KEYS, "credential_keys"),
+)
+
+
+# --- values ------------------------------------------------------------------------------------
+
+
+def values(snapshot: Snapshot, seen: Values) -> dict[str, Any]:
+    """Give what templates, tasks and offers need beyond options and relations."""
+    where = snapshot.addresses
+    return {
+        "fernet_keys": FERNET_KEYS,
+        "credential_keys": CREDENTIAL_KEYS,
+        "fernet_active": fernet_active(snapshot),
+        "internal_url": f"https://{where.service_name}:{PORT}/v3",
+        "public_url": f"https://{_in_url(where.service_ip)}:{PORT}/v3",
+    }
+
+
+def _in_url(address: str) -> str:
+    return f"[{address}]" if ":" in address else address
+
+
+# --- tasks -------------------------------------------------------------------------------------
+
+
+def _manage(*arguments: str) -> tuple[str, ...]:
+    return (f"{api.BIN}/keystone-manage", "--config-file", CONFIG, *arguments)
+
+
+def tasks(snapshot: Snapshot, seen: Values) -> Iterator[Task]:
+    """Make the schema, the administrator, and what the clients ask for."""
+    yield api.schema("keystone", seen["database"], *_manage("db_sync"))
+    yield Task(
+        name="bootstrap",
+        argv=_manage(
+            "bootstrap",
+            *("--bootstrap-username", ADMIN),
+            *("--bootstrap-project-name", ADMIN),
+            *("--bootstrap-service-name", "keystone"),
+            *("--bootstrap-region-id", str(snapshot.config["region"])),
+            *("--bootstrap-internal-url", seen["internal_url"]),
+            *("--bootstrap-admin-url", seen["internal_url"]),
+            *("--bootstrap-public-url", seen["public_url"]),
+        ),
+        environment={"OS_BOOTSTRAP_PASSWORD": seen["secrets"]["admin_password"]["password"]},
+        message="making the administrator",
+        user="keystone",
+        group="keystone",
+        inputs=(seen["database"].address, seen["database"].name),
+    )
+    credential_keys = keys.numbered(seen["secrets"]["credential_keys"])
+    if max(credential_keys) > 1:  # they were rotated at least once
+        yield Task(
+            name="credentials",
+            argv=_manage("credential_migrate"),
+            message="encrypting stored credentials anew",
+            user="keystone",
+            group="keystone",
+            inputs=(str(max(credential_keys)),),
+            when="online",
+        )
+    yield Task(
+        name="accounts",
+        argv=(f"{api.BIN}/python3", ACCOUNTS),
+        stdin=json.dumps(wish(snapshot, seen), sort_keys=True),
+        message="making accounts for clients",
+        user="keystone",
+        group="keystone",
+        when="online",
+        facts=True,
+    )
+
+
+def accounts(
+    snapshot: Snapshot,
+) -> tuple[tuple[keystone.Account, ...], tuple[keystone_credentials.Account, ...]]:
+    """Give the accounts of the clients of both interfaces."""
+    return (
+        tuple(CLIENTS.account(snapshot, each) for each in CLIENTS.requests(snapshot)),
+        tuple(CREDENTIALS.account(snapshot, each) for each in CREDENTIALS.requests(snapshot)),
+    )
+
+
+def wish(snapshot: Snapshot, seen: Values) -> dict[str, Any]:
+    """Give what the script `accounts.py` makes true through Keystone's API."""
+    services, credentials = accounts(snapshot)
+    known = seen["facts"].get("accounts", {}).get("users", {})
+    wanted = {
+        account.username: {
+            "password": account.password,
+            "fingerprint": digest(account.password),
+            "roles": ROLES,
+        }
+        for account in (*services, *credentials)
+    }
+    return {
+        "url": f"https://{_in_url(snapshot.addresses.unit_ip)}:{PORT}/v3",
+        "ca_file": api.ca_file("keystone"),
+        "admin": {
+            "name": ADMIN,
+            "password": seen["secrets"]["admin_password"]["password"],
+            "domain": ADMIN_DOMAIN.name,
+            "project": ADMIN,
+        },
+        "domain": SERVICE_DOMAIN,
+        "project": SERVICE_PROJECT,
+        "accounts": wanted,
+        "disabled": sorted(known.keys() - wanted.keys()),
+        "catalogue": [
+            {
+                "name": entry.service_name,
+                "type": entry.type,
+                "description": entry.description,
+                "region": account.request.region,
+                "urls": {
+                    "internal": entry.internal_url,
+                    "public": entry.public_url,
+                    "admin": entry.admin_url,
+                },
+            }
+            for account in services
+            for entry in account.request.entries
+        ],
+    }
+
+
+# --- offers ------------------------------------------------------------------------------------
+
+
+_Account = TypeVar("_Account", keystone.Account, keystone_credentials.Account)
+
+
+def _existing(wanted: Iterable[_Account], users: dict[str, Any]) -> Iterator[_Account]:
+    """Give the accounts that exist in Keystone with the password that we would tell."""
+    for account in wanted:
+        user = users.get(account.username)
+        if user and user["fingerprint"] == digest(account.password):
+            yield account
+
+
+def offers(snapshot: Snapshot, seen: Values) -> Iterator[Publication]:
+    """Answer the clients whose account exists, and tell everybody whom to trust."""
+    received = seen["receive_ca_cert"]
+    yield TRUST.respond(
+        snapshot, (seen["certificates"].ca, *(received.certificates if received else ()))
+    )
+    facts = seen["facts"].get("accounts")
+    if facts is None:
+        return
+    services, credentials = accounts(snapshot)
+    region = str(snapshot.config["region"])
+    domain, project = facts["domain"], facts["project"]
+    yield CLIENTS.respond(
+        snapshot,
+        (
+            dataclasses.replace(account, user_id=facts["users"][account.username]["id"])
+            for account in _existing(services, facts["users"])
+        ),
+        cloud=keystone.Cloud(
+            internal_url=seen["internal_url"],
+            public_url=seen["public_url"],
+            admin_url=seen["internal_url"],
+            region=region,
+            service_domain=keystone.Named(SERVICE_DOMAIN, domain),
+            service_project=keystone.Named(SERVICE_PROJECT, project),
+            admin_domain=ADMIN_DOMAIN,
+            admin_project=keystone.Named(ADMIN, facts["admin_project"]),
+            admin_user=keystone.Named(ADMIN, facts["admin_user"]),
+        ),
+    )
+    yield CREDENTIALS.respond(
+        snapshot,
+        _existing(credentials, facts["users"]),
+        cloud=keystone_credentials.Cloud(
+            internal_url=seen["internal_url"],
+            public_url=seen["public_url"],
+            region=region,
+            user_domain=keystone_credentials.Named(SERVICE_DOMAIN, domain),
+            project=keystone_credentials.Named(SERVICE_PROJECT, project),
+            project_domain=keystone_credentials.Named(SERVICE_DOMAIN, domain),
+        ),
+    )
+
+
+def admin_account(snapshot: Snapshot) -> dict[str, str]:
+    """Give how the cloud's administrator logs in, without the password."""
+    urls = values(snapshot, {})
+    return {
+        "username": ADMIN,
+        "project": ADMIN,
+        "user-domain": ADMIN_DOMAIN.name,
+        "project-domain": ADMIN_DOMAIN.name,
+        "region": str(snapshot.config["region"]),
+        "auth-url": urls["public_url"],
+        "internal-auth-url": urls["internal_url"],
+    }
