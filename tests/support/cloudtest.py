@@ -1,6 +1,6 @@
 """A cloud under test, and the tools that look at it and at the machine from outside.
 
-Used by the tests of whole clouds (`tests/integration/cloud`) and by the benchmarks (`tests/bench`).
+Used by `tests/integration/cloud` and by the benchmarks in `tests/bench`.
 """
 
 import contextlib
@@ -63,7 +63,7 @@ class Cloud:
 
     def engine_pid(self) -> int:
         """Return the process id of the engine that serves this cloud now."""
-        return int((self.home / "engine" / "engine.pid").read_text())
+        return int((self.home / "engine" / "engine.lock").read_text())
 
     def kill_container(self, name: str) -> None:
         """Kill a container of this cloud behind the engine's back."""
