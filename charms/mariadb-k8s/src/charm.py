@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 """MariaDB for the cloud's services."""
 
-import json
 import os
 import pathlib
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from charmkit.interfaces import mysql_client, tls_certificates
 from charmkit.reconciler import Reconciler
 from charmkit.service import Check, File, Option, Process, Service, Task
 from charmkit.spec import Publication, Snapshot, Values
+from operations import Operations
 
 CLIENTS = mysql_client.Provider()
 CERTIFICATES = tls_certificates.Requirer()
@@ -25,8 +25,8 @@ SERVER = Process(
     command=f"/bin/sh {FOLDER}/start",
     files=(
         File(path=mariadb.CONFIG, template="server.cnf.j2", group="mysql"),
-        File(path=f"{FOLDER}/start", template="start.sh.j2"),
-        File(path=f"{FOLDER}/online", template="online.sh.j2", restarts=False),
+        File(path=f"{FOLDER}/start", template="start.sh"),
+        File(path=f"{FOLDER}/online", template="online.sh", restarts=False),
         # The probe makes the server load both when the second changes, so nothing restarts.
         File(
             path=f"{FOLDER}/key.pem",
@@ -117,39 +117,7 @@ class MariadbCharm(ops.CharmBase):
         super().__init__(framework)
         templates = pathlib.Path(__file__).parent / "templates"
         self.reconciler = Reconciler(self, SERVICE, templates)
-        framework.observe(self.on.list_databases_action, self._list_databases)
-        framework.observe(self.on.drop_database_action, self._drop_database)
-
-    def _list_databases(self, event: ops.ActionEvent) -> None:
-        users: dict[str, list[str]] = {}
-        for request in CLIENTS.requests(self.reconciler.observe()):
-            users.setdefault(request.database, []).append(request.app)
-        rows = [line.split("\t") for line in self._sql(mariadb.LIST_SQL).splitlines()]
-        found = {name: {"bytes": int(size), "clients": users.get(name, [])} for name, size in rows}
-        event.set_results({"databases": json.dumps(found)})
-
-    def _drop_database(self, event: ops.ActionEvent) -> None:
-        name = event.params["name"]
-        requests = CLIENTS.requests(self.reconciler.observe())
-        users = sorted(request.app for request in requests if request.database == name)
-        if reason := mariadb.refusal(name):
-            event.fail(f"cannot drop the database: {reason}")
-        elif users:
-            event.fail(f"cannot drop {name}: {', '.join(users)} uses it; remove the integration")
-        elif not event.params["confirm"]:
-            event.fail(f"cannot drop {name}: its data would be lost; add confirm=true")
-        else:
-            try:
-                self._sql(mariadb.drop_sql(name))
-            except ops.pebble.ExecError as error:
-                event.fail(f"cannot drop {name}: {(error.stderr or '').strip()}")
-                return
-            event.set_results({"dropped": name})
-
-    def _sql(self, statements: str) -> str:
-        container = self.unit.get_container(SERVICE.name)
-        process = container.exec(list(mariadb.CLIENT), stdin=statements, timeout=300)
-        return process.wait_output()[0]
+        self.operations = Operations(self, SERVICE.name, CLIENTS)
 
 
 if __name__ == "__main__":

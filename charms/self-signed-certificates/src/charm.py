@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """A certificate authority of the cloud's own."""
 
+import dataclasses
 import logging
 import pathlib
 import time
@@ -129,12 +130,21 @@ SERVICE = Service(
 )
 
 
+def service(charm: ops.CharmBase) -> Service:
+    """Give the service; without its root while an option is wrong, for none can be made then."""
+    if any(option.problem(charm.config) for option in SERVICE.options):
+        return dataclasses.replace(SERVICE, own_secrets=())
+    return SERVICE
+
+
 class SelfSignedCertificatesCharm(ops.CharmBase):
     """Run the authority."""
 
     def __init__(self, framework: ops.Framework):
         super().__init__(framework)
-        self.reconciler = Reconciler(self, SERVICE, pathlib.Path(__file__).parent / "templates")
+        self.reconciler = Reconciler(
+            self, service(self), pathlib.Path(__file__).parent / "templates"
+        )
         framework.observe(self.on.get_ca_certificate_action, self._get_ca_certificate)
 
     def _get_ca_certificate(self, event: ops.ActionEvent) -> None:

@@ -10,7 +10,7 @@ if [ ! -d "$data" ]; then
     # Made aside and renamed: a folder with the right name is always a complete one.
     rm -rf "$data.new"
     mariadb-install-db --no-defaults --user=mysql --datadir="$data.new" --skip-test-db \
-        --auth-root-authentication-method=socket
+        --auth-root-authentication-method=socket >/dev/null
     sync
     mv "$data.new" "$data"
 fi
