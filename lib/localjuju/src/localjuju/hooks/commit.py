@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import copy
 
-from localjuju import secrets
-from localjuju.hooks import network
+from localjuju import resolver, secrets
 from localjuju.hooks.buffer import PendingSecret, merge
 from localjuju.hooks.session import Session
 from localjuju.model import Bag, HookKind, SecretView
@@ -61,7 +60,7 @@ def _check_bags(session: Session) -> None:
 
 
 def _refresh_network(session: Session) -> None:
-    keys = network.relation_keys(session.model, session.unit_name)
+    keys = resolver.network_keys(session.unit, session.model)
     for relation in session.relations().values():
         bag = relation.unit_bags.get(session.unit_name)
         if bag is not None:

@@ -61,15 +61,14 @@ class HookContext:
         """The model that the unit is in."""
         return self._session.model
 
-    def take_changed(self) -> bool:
-        """Tell whether an immediate effect touched the model since this was last asked."""
-        changed, self._session.changed_now = self._session.changed_now, False
-        return changed
-
     @property
     def changed_now(self) -> bool:
-        """Whether an immediate effect waits to be persisted; see `take_changed`."""
+        """Whether an immediate effect touched the model since this was last set to False."""
         return self._session.changed_now
+
+    @changed_now.setter
+    def changed_now(self, value: bool) -> None:
+        self._session.changed_now = value
 
     @property
     def outcome(self) -> ActionOutcome | None:
@@ -136,37 +135,35 @@ class HookContext:
         """
         commit.commit(self._session)
 
-    def complete_action(
-        self,
-        exit_code: int | None,
-        stdout: Sequence[str] = (),
-        stderr: Sequence[str] = (),
-        *,
-        failure: str = "",
+    def finish_action(
+        self, exit_code: int | None, stdout: Sequence[str] = (), stderr: Sequence[str] = ()
     ) -> None:
-        """Write an action's end into the model: results, message, status, time.
+        """Write into the model what an action ended with, before `flush`.
+
+        Results and `return-code` always; status `failed` and a message if it failed. Otherwise
+        the status stays, since what it buffered may still be refused.
 
         Args:
             exit_code: Exit status of the dispatch, None when it was killed.
             stdout: Lines that it printed.
             stderr: Lines that it printed on standard error.
-            failure: Why it failed although the exit status was 0, e.g. a FlushError's text.
         """
         action, outcome = self._session.action, self._session.outcome
         if action is None or outcome is None:
             return
-        code = 0 if exit_code is None else exit_code
-        results: dict[str, object] = {**outcome.results, "return-code": code}
+        results: dict[str, object] = dict(outcome.results)
+        if exit_code is not None:
+            results["return-code"] = exit_code
         for name, lines in (("stdout", stdout), ("stderr", stderr)):
             if lines:
                 results[name] = "".join(f"{line}\n" for line in lines)
         action.results = results
-        problem = failure or (f"exit status {code}" if code else "")
-        if exit_code is None:
-            problem = problem or "action terminated"
-        action.status = "failed" if outcome.failed or problem else "completed"
-        action.message = outcome.message if outcome.failed else problem
-        action.completed = self._session.now
+        if outcome.failed:
+            action.status, action.message = "failed", outcome.message
+        elif exit_code is None:
+            action.status, action.message = "failed", "action terminated"
+        elif exit_code:
+            action.status, action.message = "failed", f"exit status {exit_code}"
 
 
 def _options(args: Sequence[str]) -> list[str]:

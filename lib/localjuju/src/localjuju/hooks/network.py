@@ -1,4 +1,4 @@
-"""The addresses that charms see: network-get, unit-get and the keys seeded into unit bags."""
+"""The addresses that charms see: network-get and unit-get."""
 
 from __future__ import annotations
 
@@ -12,18 +12,6 @@ def ingress_address(model: Model, unit: str) -> str:
     """Return where others reach the unit's application: the service, else the pod."""
     record = model.units[unit]
     return model.applications[record.app].service_address or record.address
-
-
-def relation_keys(model: Model, unit: str) -> dict[str, str]:
-    """Return the keys that entering a relation's scope puts into the unit's bag."""
-    address = ingress_address(model, unit)
-    if not address:
-        return {}
-    return {
-        "egress-subnets": _host_network(address),
-        "ingress-address": address,
-        "private-address": address,
-    }
 
 
 def bindings(charm: Charm) -> set[str]:

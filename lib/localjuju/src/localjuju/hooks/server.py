@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 
 from localjuju.hooks import protocol
 from localjuju.hooks.command import CommandResult
 from localjuju.hooks.context import HookContext
-
-OnChange = Callable[[HookContext], Awaitable[None]]
 
 READ_SECONDS = 30.0
 """A client that connected must have sent its request by then."""
@@ -23,12 +21,12 @@ class HookServer:
     One server per unit: a context that another unit registered is unknown on this socket.
 
     Args:
-        on_change: Awaited before a command is answered whose immediate effect touched the
-            model, so that what a charm was told stands even if the engine dies.
+        on_command: Called after each command and before its answer, to persist its immediate
+            effects (see `HookContext.changed_now`).
     """
 
-    def __init__(self, on_change: OnChange | None = None) -> None:
-        self._on_change = on_change
+    def __init__(self, on_command: Callable[[], None] | None = None) -> None:
+        self._on_command = on_command
         self._contexts: dict[str, HookContext] = {}
         self._turns: dict[str, asyncio.Lock] = {}
         self._server: asyncio.Server | None = None
@@ -75,8 +73,8 @@ class HookServer:
             if context is None:  # the hook ended while this one waited for its turn
                 return _bad_request(request.context_id)
             result = context.run(request.command, request.args, request.stdin, request.files)
-            if context.take_changed() and self._on_change is not None:
-                await self._on_change(context)
+            if self._on_command is not None:
+                self._on_command()
             return result
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from localjuju import resolver
 from localjuju.hooks import network
 from localjuju.hooks.command import NOTHING, Call, Command, CommandError
 from localjuju.hooks.flags import Flag, UsageError
 from localjuju.hooks.formats import rfc3339
 from localjuju.hooks.relations import RELATION_FLAG, key_values, relation_of
 from localjuju.hooks.session import Session, unit_order
-from localjuju.model import Life, Status, Unit, Value
+from localjuju.model import Life, Status, Unit
 
 STATUSES = ("maintenance", "blocked", "waiting", "active")
 LEVELS = frozenset({"TRACE", "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"})
@@ -21,25 +22,15 @@ _APPLICATION = Flag("application", is_bool=True, help="of the application; only 
 # --- Configuration
 
 
-def option_values(session: Session) -> dict[str, Value | None]:
-    """Return every option of the charm with its value, None where it has none."""
-    values: dict[str, Value | None] = {}
-    for name, option in session.charm.config.items():
-        value = session.app.config.get(name, option.get("default"))
-        # A secret option without a value has the default "" in Juju's eyes: no value.
-        values[name] = None if option.get("type") == "secret" and value == "" else value
-    return values
-
-
 def _config_get(session: Session, call: Call) -> Any:
     names = call.at_most(1)
     key = names[0] if names else call.args.text("key") or ""
-    values = option_values(session)
+    values = resolver.effective_config(session.model, session.app)
     if key and key != "-":
         return values.get(key)
     if call.args.switch("all"):
-        return values
-    return {name: value for name, value in values.items() if value is not None}
+        return {name: values.get(name) for name in session.charm.config}
+    return values
 
 
 # --- Status
