@@ -1,4 +1,4 @@
-"""Typed values: charm options and model options, as operators write them and as Juju takes them."""
+"""Typed values: options of charms and models, as operators write them and as Juju takes them."""
 
 from __future__ import annotations
 

@@ -1,0 +1,484 @@
+"""Bundles: read strictly, merge overlays, and compare with a model. All pure but for reading.
+
+`read` makes a `Bundle` of a file, its further documents and overlays. `plan` compares it with a
+model and returns the changes that are missing, in order; each is tried on a copy of the model
+first, so that what can be known to fail fails before anything was done.
+
+Source: Juju's documentation of bundles and overlays; keys that Juju merely warns of are refused.
+"""
+
+from __future__ import annotations
+
+import base64
+import copy
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import yaml
+
+from localjuju import changes
+from localjuju.model import Charm, Model, Resource
+
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_TOP = frozenset(
+    ("bundle", "name", "description", "default-base", "series", "applications", "relations")
+)
+_UNSUPPORTED = {
+    "saas": "applications of other models are not supported yet",
+    "machines": "there are no machines in a Kubernetes model",
+}
+_APPLICATION = frozenset(
+    (
+        "charm",
+        "channel",
+        "revision",
+        "base",
+        "series",
+        "resources",
+        "scale",
+        "num_units",
+        "options",
+        "constraints",
+        "storage",
+        "bindings",
+        "annotations",
+        "expose",
+        "trust",
+    )
+)
+_NOT_HERE = {
+    "to": "units cannot be placed: there is one host",
+    "placement": "units cannot be placed: there is one host",
+    "devices": "devices are not supported",
+    "plan": "plans are not supported",
+    "exposed-endpoints": "endpoints cannot be exposed one by one",
+    "offers": "offers are not supported yet",
+}
+
+Data = dict[str, Any]
+
+
+class BundleError(Exception):
+    """A bundle cannot be used, or one of its changes failed; the text names the place."""
+
+
+@dataclasses.dataclass(frozen=True)
+class BundleApplication:
+    """An application as a bundle describes it; paths are absolute.
+
+    Attributes:
+        charm: Path of the charm.
+        scale: Units; None leaves an existing application's number alone.
+        resources: Name → image reference, or path of a file.
+    """
+
+    name: str
+    charm: Path
+    scale: int | None = None
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict[str, Any])
+    resources: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
+    storage: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
+    constraints: str | None = None
+    expose: bool = False
+    trust: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Bundle:
+    """What a bundle with its overlays wants."""
+
+    applications: Mapping[str, BundleApplication]
+    relations: tuple[tuple[str, str], ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Change:
+    """One change that brings a model nearer to a bundle."""
+
+    text: str
+    edit: Callable[[Model], object]
+
+
+# --- Reading -----------------------------------------------------------------------------------
+
+
+def read(path: Path, overlays: Sequence[Path] = ()) -> Bundle:
+    """Read a bundle and its overlays.
+
+    Args:
+        path: The bundle file; its further YAML documents count as overlays.
+        overlays: Overlay files, applied in this order.
+
+    Raises:
+        BundleError: A file cannot be read, or says what cannot be.
+    """
+    base, *more = _documents(path)
+    if not base.get("applications"):
+        raise BundleError(f"cannot read bundle {path}: it has no applications")
+    _check_document(path, base)
+    merged = _resolved(path, base)
+    for document in more:
+        _check_document(path, document)
+        merged = merge(merged, _resolved(path, document))
+    for overlay in overlays:
+        for document in _documents(overlay):
+            _check_document(overlay, document)
+            merged = merge(merged, _resolved(overlay, document))
+    return _bundle(path, merged)
+
+
+def merge(base: Data, overlay: Data) -> Data:
+    """Lay one overlay over a bundle.
+
+    Applications are merged key by key; one without a value goes, with its relations; relations
+    are added.
+    """
+    applications: Data = dict(base["applications"])
+    relations: list[Any] = list(base.get("relations") or ())
+    for name, body in (overlay.get("applications") or {}).items():
+        if body is None:
+            applications.pop(name, None)
+            relations = [pair for pair in relations if name not in {_app(end) for end in pair}]
+        elif name in applications:
+            applications[name] = _merged_application(applications[name], body)
+        else:
+            applications[name] = body
+    fresh = [pair for pair in overlay.get("relations") or () if pair not in relations]
+    return {**base, "applications": applications, "relations": relations + fresh}
+
+
+def _merged_application(base: Data, overlay: Data) -> Data:
+    merged = dict(base)
+    for key, value in overlay.items():
+        other = {"scale": "num_units", "num_units": "scale"}.get(key)
+        if other is not None:
+            merged.pop(other, None)
+        if isinstance(value, dict) and isinstance(merged.get(key), dict):
+            merged[key] = {**merged[key], **cast(Data, value)}
+        else:
+            merged[key] = value
+    return merged
+
+
+def _documents(path: Path) -> list[Data]:
+    try:
+        with path.open("rb") as stream:
+            found = list(yaml.load_all(stream, Loader=_LOADER))  # noqa: S506 - a safe loader
+    except OSError as error:
+        raise BundleError(f"cannot read bundle {path}: {error.strerror}") from error
+    except yaml.YAMLError as error:
+        raise BundleError(f"cannot read bundle {path}: {' '.join(str(error).split())}") from error
+    documents = [document for document in found if document is not None]
+    if not documents or not all(isinstance(document, dict) for document in documents):
+        raise BundleError(f"cannot read bundle {path}: it is not a YAML mapping")
+    return cast(list[Data], documents)
+
+
+def _check_document(path: Path, document: Data) -> None:
+    for key in document:
+        if key in _UNSUPPORTED and document[key]:
+            raise BundleError(f"cannot read bundle {path}: {key}: {_UNSUPPORTED[key]}")
+        if key not in _TOP and key not in _UNSUPPORTED:
+            raise BundleError(f"cannot read bundle {path}: unknown key {key}")
+    if document.get("bundle") not in {None, "kubernetes"}:
+        raise BundleError(
+            f"cannot read bundle {path}: bundle: {document['bundle']}, expected kubernetes"
+        )
+    for name, body in _mapping(path, document, "applications").items():
+        if body is None:
+            continue
+        if not isinstance(body, dict):
+            raise BundleError(f"cannot read bundle {path}: application {name} is not a mapping")
+        for key in cast(Data, body):
+            if key in _NOT_HERE:
+                raise BundleError(
+                    f"cannot read bundle {path}: application {name}: {key}: {_NOT_HERE[key]}"
+                )
+            if key not in _APPLICATION:
+                raise BundleError(f"cannot read bundle {path}: application {name}: unknown {key}")
+    relations = document.get("relations") or []
+    if not isinstance(relations, list):
+        raise BundleError(f"cannot read bundle {path}: relations is not a list")
+    for pair in cast(list[Any], relations):
+        if not _is_pair(pair):
+            raise BundleError(
+                f"cannot read bundle {path}: relation {pair!r} is not a pair of ends"
+            )
+
+
+def _is_pair(pair: Any) -> bool:
+    if not isinstance(pair, list):
+        return False
+    ends = cast(list[Any], pair)
+    return len(ends) == 2 and all(isinstance(end, str) for end in ends)
+
+
+def _mapping(path: Path, parent: Data, key: str) -> Data:
+    value = parent.get(key)
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise BundleError(f"cannot read bundle {path}: {key} is not a mapping")
+    return cast(Data, value)
+
+
+def _resolved(path: Path, document: Data) -> Data:
+    """Make the paths of a document absolute: they are relative to the file that it is in."""
+    folder = path.resolve().parent
+    applications: Data = {}
+    for name, body in _mapping(path, document, "applications").items():
+        applications[name] = None if body is None else _resolved_application(path, folder, body)
+    return {**document, "applications": applications}
+
+
+def _resolved_application(path: Path, folder: Path, body: Data) -> Data:
+    found = dict(body)
+    charm = found.get("charm")
+    if isinstance(charm, str) and charm.startswith((".", "/")):
+        found["charm"] = str((folder / charm).resolve())
+    elif charm is not None:
+        raise BundleError(
+            f"cannot read bundle {path}: charm {charm!r} is not a path; "
+            "there is no store of charms here, so give ./NAME.charm"
+        )
+    for key in ("options", "resources", "storage"):
+        if key in found:
+            found[key] = dict(_mapping(path, found, key))
+    for name, value in found.get("resources", {}).items():
+        if isinstance(value, int):
+            raise BundleError(
+                f"cannot read bundle {path}: resource {name} is a store's revision {value}; "
+                "give an image or a file"
+            )
+        if str(value).startswith((".", "/")):
+            found["resources"][name] = str((folder / str(value)).resolve())
+    for name, value in found.get("options", {}).items():
+        found["options"][name] = _included(path, folder, value)
+    return found
+
+
+def _included(path: Path, folder: Path, value: Any) -> Any:
+    for scheme in ("include-file://", "include-base64://"):
+        if isinstance(value, str) and value.startswith(scheme):
+            try:
+                raw = (folder / value.removeprefix(scheme)).read_bytes()
+            except OSError as error:
+                raise BundleError(
+                    f"cannot read bundle {path}: {value}: {error.strerror}"
+                ) from error
+            return base64.b64encode(raw).decode() if "base64" in scheme else raw.decode()
+    return value
+
+
+def _bundle(path: Path, merged: Data) -> Bundle:
+    applications = {
+        name: _application(path, name, body) for name, body in merged["applications"].items()
+    }
+    return Bundle(applications, tuple(_relations(path, merged, applications)))
+
+
+def _application(path: Path, name: str, body: Data) -> BundleApplication:
+    where = f"cannot read bundle {path}: application {name}"
+    if not body.get("charm"):
+        raise BundleError(f"{where} names no charm")
+    if "scale" in body and "num_units" in body:
+        raise BundleError(f"{where} has both scale and num_units")
+    scale = body.get("scale", body.get("num_units"))
+    if scale is not None and (not isinstance(scale, int) or isinstance(scale, bool) or scale < 0):
+        raise BundleError(f"{where}: scale {scale!r} is not a number of units")
+    for key in ("expose", "trust"):
+        if not isinstance(body.get(key, False), bool):
+            raise BundleError(f"{where}: {key} is {body[key]!r}, not true or false")
+    constraints = body.get("constraints")
+    return BundleApplication(
+        name,
+        Path(body["charm"]),
+        scale,
+        options=body.get("options") or {},
+        resources={k: str(v) for k, v in (body.get("resources") or {}).items()},
+        storage={k: str(v) for k, v in (body.get("storage") or {}).items()},
+        constraints=None if constraints is None else str(constraints),
+        expose=body.get("expose", False),
+        trust=body.get("trust", False),
+    )
+
+
+def _relations(
+    path: Path, merged: Data, applications: Mapping[str, BundleApplication]
+) -> Iterator[tuple[str, str]]:
+    seen: set[frozenset[str]] = set()
+    for one, other in merged.get("relations") or ():
+        for end in (one, other):
+            if _app(end) not in applications:
+                raise BundleError(
+                    f"cannot read bundle {path}: relation [{one}, {other}] names the unknown "
+                    f"application {_app(end)}"
+                )
+        if _app(one) == _app(other):
+            raise BundleError(
+                f"cannot read bundle {path}: relation [{one}, {other}] relates an application "
+                "to itself"
+            )
+        pair = frozenset((one, other))
+        if pair in seen:
+            raise BundleError(f"cannot read bundle {path}: relation [{one}, {other}] twice")
+        seen.add(pair)
+        yield one, other
+
+
+def _app(end: str) -> str:
+    return end.partition(":")[0]
+
+
+# --- Comparing ---------------------------------------------------------------------------------
+
+
+def missing_applications(bundle: Bundle, model: Model) -> list[BundleApplication]:
+    """Return the applications of a bundle that a model lacks: their charms are needed."""
+    return [app for app in bundle.applications.values() if app.name not in model.applications]
+
+
+def plan(
+    bundle: Bundle,
+    model: Model,
+    charms: Mapping[str, Charm],
+    resources: Mapping[str, Mapping[str, Resource]],
+    *,
+    trust: bool,
+    now: float,
+) -> list[Change]:
+    """Return what is missing in a model, in order; nothing when it is as the bundle wants it.
+
+    Charms of existing applications are left alone: refresh these one by one.
+
+    Args:
+        bundle: The bundle.
+        model: The model; it is not touched.
+        charms: Charm of each missing application.
+        resources: Resources of each missing application.
+        trust: Whether the operator agrees that applications are trusted.
+        now: Present time.
+
+    Raises:
+        BundleError: The bundle cannot be brought about in this model.
+    """
+    asking = sorted(app.name for app in bundle.applications.values() if app.trust)
+    if asking and not trust:
+        raise BundleError(
+            "cannot deploy bundle: repeat the deploy command with the --trust argument if you "
+            f"consent to trust the following application(s): {', '.join(asking)}"
+        )
+    trial = copy.deepcopy(model)
+    found: list[Change] = []
+    for change in _changes(bundle, trial, charms, resources, now):
+        try:
+            change.edit(trial)
+        except changes.ChangeError as error:
+            raise BundleError(f"cannot deploy bundle: {change.text}: {error}") from error
+        found.append(change)
+    return found
+
+
+def _changes(
+    bundle: Bundle,
+    trial: Model,
+    charms: Mapping[str, Charm],
+    resources: Mapping[str, Mapping[str, Resource]],
+    now: float,
+) -> Iterator[Change]:
+    """Yield changes one after the other; each sees the trial model with those before it."""
+    for name, app in sorted(bundle.applications.items()):
+        if name not in trial.applications:
+            yield _deploy(app, charms[name], resources.get(name, {}), now)
+        else:
+            yield from _adjust(app, trial, now)
+        if app.expose and not trial.applications[name].exposed:
+            yield Change(f"expose application {name}", _exposing(name))
+    for one, other in bundle.relations:
+        if not _is_related(trial, one, other):
+            yield Change(f"add relation {one} - {other}", _relating(one, other))
+
+
+def _deploy(
+    app: BundleApplication, charm: Charm, resources: Mapping[str, Resource], now: float
+) -> Change:
+    units = 1 if app.scale is None else app.scale
+
+    def edit(model: Model) -> None:
+        # Tried without the charm first would need a copy: an unused charm is swept up later.
+        changes.add_application(
+            model,
+            app.name,
+            changes.add_charm(model, charm),
+            units=units,
+            config=app.options,
+            resources=resources,
+            trust=app.trust,
+            storage=app.storage,
+            constraints=app.constraints or "",
+            now=now,
+        )
+
+    plural = "" if units == 1 else "s"
+    return Change(
+        f"deploy application {app.name} from charm {app.charm.name} with {units} unit{plural}",
+        edit,
+    )
+
+
+def _adjust(app: BundleApplication, trial: Model, now: float) -> Iterator[Change]:
+    held = trial.applications[app.name]
+    options = trial.charm_of(app.name).config
+    different = {
+        name: value
+        for name, value in app.options.items()
+        if held.config.get(name, options.get(name, {}).get("default")) != value
+    }
+    if different:
+        names = ", ".join(sorted(different))
+        yield Change(
+            f"set application options for {app.name}: {names}", _setting(app.name, different)
+        )
+    if app.constraints is not None and app.constraints != held.constraints:
+        yield Change(
+            f'set constraints for {app.name} to "{app.constraints}"',
+            _constraining(app.name, app.constraints),
+        )
+    if app.trust and not held.trust:
+        yield Change(f"trust application {app.name}", _trusting(app.name))
+    if app.scale is not None and app.scale != held.scale:
+        yield Change(f"scale {app.name} to {app.scale} units", _scaling(app.name, app.scale, now))
+
+
+def _is_related(model: Model, one: str, other: str) -> bool:
+    try:
+        ends = changes.infer_ends(model, one, other)
+    except changes.ChangeError:
+        return False  # adding it tells what is wrong
+    return any(set(relation.ends) == set(ends) for relation in model.relations.values())
+
+
+def _setting(name: str, values: Mapping[str, Any]) -> Callable[[Model], object]:
+    return lambda model: changes.set_config(model, name, values)
+
+
+def _constraining(name: str, text: str) -> Callable[[Model], object]:
+    return lambda model: changes.set_constraints(model, name, text.split())
+
+
+def _trusting(name: str) -> Callable[[Model], object]:
+    return lambda model: changes.set_trust(model, name, trust=True)
+
+
+def _scaling(name: str, scale: int, now: float) -> Callable[[Model], object]:
+    return lambda model: changes.scale_application(model, name, scale, now)
+
+
+def _exposing(name: str) -> Callable[[Model], object]:
+    return lambda model: changes.set_exposed(model, name, exposed=True)
+
+
+def _relating(one: str, other: str) -> Callable[[Model], object]:
+    return lambda model: changes.add_relation(model, one, other)

@@ -1,0 +1,283 @@
+"""The status of a model in Juju's shape: what `juju status --format json` prints."""
+
+from __future__ import annotations
+
+import fnmatch
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from localjuju import identity
+from localjuju.model import Application, Charm, Life, Model, Relation, Status, Unit
+
+Data = dict[str, Any]
+
+_SEVERITY = (
+    "error",
+    "blocked",
+    "maintenance",
+    "waiting",
+    "active",
+    "terminated",
+    "unknown",
+)
+_ORDER = {"requirer": 1, "provider": 0, "peer": 0}
+
+
+def format_time(seconds: float, *, utc: bool = False) -> str:
+    """Return a time as Juju's status prints it: `21 Nov 2026 03:24:48Z`."""
+    if utc:
+        return time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(seconds))
+    return time.strftime("%d %b %Y %H:%M:%S", time.localtime(seconds)) + _zone(seconds)
+
+
+def format_clock(seconds: float) -> str:
+    """Return the time of day as the header of Juju's status shows it: `03:24:48Z`."""
+    return time.strftime("%H:%M:%S", time.localtime(seconds)) + _zone(seconds)
+
+
+def _zone(seconds: float) -> str:
+    text = time.strftime("%z", time.localtime(seconds))
+    return "Z" if text == "+0000" else f"{text[:3]}:{text[3:]}"
+
+
+def status(model: Model, now: float, *, selectors: Sequence[str] = (), utc: bool = False) -> Data:
+    """Return the status of a model.
+
+    Args:
+        model: The model.
+        now: Present time, shown as the controller's.
+        selectors: Names of applications and units to show (patterns work), or words of
+            workload statuses; empty shows all.
+        utc: Whether times are in UTC and ISO form.
+    """
+    shown = _select(model, selectors)
+    apps = {
+        name: _application(model, app, shown, utc=utc)
+        for name, app in sorted(model.applications.items())
+        if any(unit.name in shown for unit in model.units_of(name)) or name in shown
+    }
+    return {
+        "model": _model(model, utc=utc),
+        "machines": {},
+        "applications": apps,
+        "storage": _storage(model, shown, utc=utc),
+        "controller": {"timestamp": format_clock(now)},
+    }
+
+
+def relations(model: Model, selectors: Sequence[str] = ()) -> list[Data]:
+    """Return the rows of the relations' table: provider, requirer, interface, type, status."""
+    shown = _select(model, selectors)
+    rows: list[Data] = []
+    for relation in model.relations.values():
+        if not any(end.app in shown for end in relation.ends):
+            continue
+        ends = sorted(relation.ends, key=lambda end: _ORDER[end.role])
+        names = [f"{end.app}:{end.endpoint}" for end in ends]
+        rows.append(
+            {
+                "provider": names[0],
+                "requirer": names[-1],
+                "interface": relation.interface,
+                "type": "peer" if len(ends) == 1 else _kind(relation),
+                "status": _relation_status(relation),
+            }
+        )
+    return sorted(rows, key=lambda row: (row["provider"], row["requirer"]))
+
+
+def _kind(relation: Relation) -> str:
+    return "subordinate" if relation.scope == "container" else "regular"
+
+
+def _relation_status(relation: Relation) -> str:
+    if relation.life is not Life.ALIVE:
+        return "dying"
+    if relation.suspended:
+        return "suspended"
+    return "joined"
+
+
+def workload_status(unit: Unit) -> Status:
+    """Return a unit's workload status as it is shown: a failed hook counts as its error."""
+    if unit.agent_status.current == "error":
+        return unit.agent_status
+    return unit.workload_status
+
+
+def application_status(model: Model, app: Application) -> Status:
+    """Return an application's status: what its leader set, else the worst of its units'."""
+    if app.status is not None:
+        return app.status
+    units = [workload_status(unit) for unit in model.units_of(app.name)]
+    if not units:
+        return Status("unknown", since=app.created)
+    return min(units, key=lambda s: _SEVERITY.index(s.current) if s.current in _SEVERITY else 99)
+
+
+def opened_ports(unit: Unit) -> list[str]:
+    """Return the ports that a unit's charm opened, for all endpoints together, by number."""
+    ports = {port for opened in unit.opened_ports.values() for port in opened}
+    return sorted(ports, key=_port_order)
+
+
+def _port_order(port: str) -> tuple[str, int]:
+    number, _, protocol = port.partition("/")
+    first = number.partition("-")[0]
+    return protocol, int(first) if first.isdigit() else 0
+
+
+def _model(model: Model, *, utc: bool) -> Data:
+    current = "available" if model.life is Life.ALIVE else "destroying"
+    return {
+        "name": model.name,
+        "type": model.type,
+        "controller": identity.CONTROLLER,
+        "cloud": identity.CLOUD,
+        "region": identity.REGION,
+        "version": identity.JUJU_VERSION,
+        "model-status": {
+            "current": current,
+            "since": format_time(model.created, utc=utc),
+        },
+        "sla": "unsupported",
+    }
+
+
+def _application(model: Model, app: Application, shown: set[str], *, utc: bool) -> Data:
+    charm = model.charms[app.charm_url]
+    found: Data = {
+        "charm": charm.url,
+        "base": base_of(charm),
+        "charm-origin": "local",
+        "charm-name": charm.name,
+        "charm-rev": charm.revision,
+        "scale": app.scale,
+        "provider-id": f"{model.uuid}-{app.name}",
+        "address": app.service_address,
+        "exposed": app.exposed,
+        "application-status": _info(application_status(model, app), utc=utc),
+        "relations": _related(model, app),
+        "units": {
+            unit.name: _unit(model, unit, utc=utc)
+            for unit in model.units_of(app.name)
+            if unit.name in shown
+        },
+        "version": app.version,
+        "endpoint-bindings": dict.fromkeys(("", *sorted(charm.endpoints)), "alpha"),
+    }
+    if app.life is not Life.ALIVE:
+        found["life"] = str(app.life)
+    return {key: value for key, value in found.items() if value not in ("", {}, None)}
+
+
+def base_of(charm: Charm) -> Data | None:
+    """Return the distribution that a charm was packed for: `{name, channel}`, if it says so."""
+    for base in charm.manifest.get("bases") or ():
+        channel = str(base.get("channel", ""))
+        risk = "" if "/" in channel else "/stable"
+        return {"name": str(base.get("name", "")), "channel": channel + risk}
+    return None
+
+
+def _unit(model: Model, unit: Unit, *, utc: bool) -> Data:
+    agent = unit.agent_status
+    if agent.current == "error":  # Juju shows the failure once, as the workload's
+        agent = Status("idle", since=agent.since)
+    found: Data = {
+        "workload-status": _info(workload_status(unit), utc=utc),
+        "juju-status": _info(agent, utc=utc) | {"version": identity.JUJU_VERSION},
+        "leader": model.applications[unit.app].leader == unit.name,
+        "open-ports": opened_ports(unit),
+        "address": unit.address,
+        "provider-id": unit.name.replace("/", "-"),
+    }
+    if unit.life is not Life.ALIVE:
+        found["juju-status"]["life"] = str(unit.life)
+    return {key: value for key, value in found.items() if value or key.endswith("status")}
+
+
+def _info(status: Status, *, utc: bool) -> Data:
+    found: Data = {"current": status.current, "since": format_time(status.since, utc=utc)}
+    return found | ({"message": status.message} if status.message else {})
+
+
+def _related(model: Model, app: Application) -> Data:
+    found: dict[str, list[Data]] = {}
+    for relation in model.relations_of(app.name):
+        own = next(end for end in relation.ends if end.app == app.name)
+        other = next((end for end in relation.ends if end != own), own)
+        found.setdefault(own.endpoint, []).append(
+            {
+                "related-application": other.app,
+                "interface": relation.interface,
+                "scope": relation.scope,
+            }
+        )
+    return dict(sorted(found.items()))
+
+
+def _storage(model: Model, shown: set[str], *, utc: bool) -> Data:
+    """Return storage instances and the folders behind them."""
+    instances: Data = {}
+    filesystems: Data = {}
+    for unit in model.units.values():
+        if unit.name not in shown:
+            continue
+        for held in unit.storage.values():
+            since = format_time(unit.workload_status.since, utc=utc)
+            current = "detaching" if held.detaching else "attached"
+            state = {"current": current if held.attached else "pending", "since": since}
+            place = {"location": held.location, "life": str(unit.life)}
+            instances[held.id] = {
+                "kind": "filesystem",
+                "life": str(unit.life),
+                "status": state,
+                "persistent": True,
+                "attachments": {"units": {unit.name: place}},
+            }
+            filesystems[held.id.rpartition("/")[2]] = {
+                "provider-id": held.id.replace("/", "-"),
+                "storage": held.id,
+                "attachments": {
+                    "containers": {unit.name: {"mount-point": held.location, "read-only": False}},
+                    "units": {unit.name: place},
+                },
+                "pool": "kubernetes",
+                "size": 0,
+                "life": str(unit.life),
+                "status": state,
+            }
+    return {"storage": instances, "filesystems": filesystems} if instances else {}
+
+
+def _select(model: Model, selectors: Sequence[str]) -> set[str]:
+    """Return names of the applications and units that selectors mean."""
+    names = {*model.applications, *model.units}
+    if not selectors:
+        return names
+    return {
+        name
+        for unit_or_app in (*model.units.values(), *model.applications.values())
+        for name in _matched(model, unit_or_app, selectors)
+    }
+
+
+def _matched(model: Model, item: Unit | Application, selectors: Iterable[str]) -> Iterable[str]:
+    """Yield the names that an item brings along: a unit its application, and the other way."""
+    for pattern in selectors:
+        if isinstance(item, Application):
+            if fnmatch.fnmatchcase(item.name, pattern):
+                yield item.name
+                yield from (unit.name for unit in model.units_of(item.name))
+        elif (
+            fnmatch.fnmatchcase(item.name, pattern)
+            or pattern == workload_status(item).current
+            or (
+                pattern == f"{item.app}/leader"
+                and model.applications[item.app].leader == item.name
+            )
+        ):
+            yield item.name
+            yield item.app
