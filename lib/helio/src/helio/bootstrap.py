@@ -166,7 +166,7 @@ class BuildImages:
         return f"build {', '.join(self.plan.references.values())}"
 
     def is_done(self, host: Host) -> bool:
-        """Return whether all are in the store; asking would make one, so not where there is none."""
+        """Return whether all are in the store; asking for it would make it."""
         if not host.exists(self.plan.settings.store):
             return False
         builder = image_builder(self.plan, host)
