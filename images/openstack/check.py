@@ -4,9 +4,9 @@
 
 Runs in the builder stage with the environment's own Python; standard library only. A package may
 import what it does not require, so installing without an error proves little. All sources of the
-packages that match a pattern are read and no module is started: an import at the top of a module, outside of any
-`try` or `if`, must find its module. OPTIONAL names the file with the modules that may be missing,
-one a line: they belong to parts that this image does not offer.
+packages that match a pattern are read and no module is started: an import at the top of a module,
+outside of any `try` or `if`, must find its module. OPTIONAL names the file with the modules that
+may be missing, one a line: they belong to parts that this image does not offer.
 """
 
 import ast

@@ -8,13 +8,14 @@ import dataclasses
 import fcntl
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 from helio.host import Command, Host
 from helio.images import sbom, sources
 from helio.images.recipe import Catalogue, Distro, Recipe
 from helio.images.storage import Store
+
 # Where a Containerfile mounts the host's settings for the length of a step. Never over a file of
 # the image: Buildah removes a mount's place when the step ends.
 _APT_PATHS = """\
@@ -45,7 +46,7 @@ class Builder:
     catalogue: Catalogue
     distro: str
     host: Host
-    store: Store = Store()
+    store: Store = dataclasses.field(default_factory=Store)
     cache: Path = Path("/var/lib/helio/cache")
     mirror: str | None = None
     on_line: Callable[[str], None] = _ignore
@@ -190,7 +191,7 @@ class Builder:
         return sources.read_access(distro, dump, os.environ, self.mirror)
 
     def _write_access(self, access: sources.Access) -> dict[str, Path]:
-        """Write what a build may read but no image may hold; index addresses can hold passwords."""
+        """Write what a build may read but no image may hold; an index's URL can hold a password."""
         folder = self._work / "access"
         texts = {
             "apt-sources": access.apt_sources,
@@ -219,7 +220,9 @@ class Builder:
 
     def _stored(self) -> set[str]:
         argv = self.store.command("buildah", "images", "--json")
-        entries = json.loads(self.host.run(Command(argv, reads=True, env=self._environment)) or "[]")
+        entries = json.loads(
+            self.host.run(Command(argv, reads=True, env=self._environment)) or "[]"
+        )
         return {name for entry in entries or () for name in entry["names"] or ()}
 
     def _buildah(self, *arguments: str) -> str:
@@ -235,7 +238,7 @@ class Builder:
         return {"TMPDIR": str(self._work)}
 
     @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
+    def _alone(self) -> Generator[None]:
         """Hold the store's build lock, so that no build cleans up after another one that runs."""
         self._work.mkdir(parents=True, exist_ok=True)
         with (self._work / "lock").open("w") as file:

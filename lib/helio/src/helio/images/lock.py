@@ -135,7 +135,9 @@ def make_lock(
         resolver = _Resolver(folder, host, Path(scratch), dict(environment or {}))
         free = parse_lock(resolver.resolve(resolver.constraints))
         differing = [
-            name for name, versions in free.items() if resolver.versions(name) not in ((), versions)
+            name
+            for name, versions in free.items()
+            if resolver.versions(name) not in ((), versions)
         ]
         names = smallest_lift(differing, resolver.is_solvable)
         text = resolver.resolve(names)

@@ -125,9 +125,14 @@ class Catalogue:
             },
             "packages": sorted(_look_up(recipe.packages, distro, f"package list of {image} for")),
             "build-packages": sorted(recipe.build_packages.get(distro, ())),
-            "parent": self.digest(recipe.parent, distro) if self._lineage(image)[1:] else None,
+            "parent": self._parent_digest(recipe, distro),
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    def _parent_digest(self, recipe: Recipe, distro: str) -> str | None:
+        # The lineage is what notices an image that is its own ancestor.
+        lineage = self._lineage(recipe.name)
+        return self.digest(lineage[1], distro) if lineage[1:] else None
 
     def reference(self, image: str, distro: str) -> str:
         """Return the full name of an image: registry, name and tag with the recipe's digest."""
@@ -149,14 +154,14 @@ class Catalogue:
 
 
 def find_root() -> Path:
-    """Return the folder with the recipes, found from this file's place in the checkout.
+    """Return the checkout with the recipes, found from this file's place in it.
 
     Raises:
         RecipeError: helio was installed without them.
     """
     for folder in Path(__file__).resolve().parents:
         if (folder / "images" / "catalogue.yaml").is_file():
-            return folder / "images"
+            return folder
     raise RecipeError("cannot find the image recipes (images/catalogue.yaml): run from a checkout")
 
 
@@ -165,12 +170,12 @@ def load(root: Path | None = None) -> Catalogue:
     """Read all recipes.
 
     Args:
-        root: Folder of the recipes; found beside the code without it.
+        root: The checkout, with the recipes in `images`; this file's own without it.
 
     Raises:
         RecipeError: a file is missing or has not the needed keys.
     """
-    root = root or find_root()
+    root = (root or find_root()) / "images"
     facts = _read_yaml(root / "catalogue.yaml")
     folders = sorted(path.parent for path in root.glob("*/image.yaml"))
     distros = cast("dict[str, dict[str, object]]", facts["distros"])

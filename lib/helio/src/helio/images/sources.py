@@ -1,4 +1,4 @@
-"""The host's own settings for archives and package indexes, carried into builds, never into images.
+"""The host's settings for archives and package indexes, carried into builds, never into images.
 
 A host may stand behind a mirror, a proxy or a private certificate authority. What it has set for
 itself is handed to a build as files that exist only during a build step.
@@ -21,7 +21,7 @@ _PIP_CONF = (Path("/etc/pip.conf"), Path("~/.config/pip/pip.conf"), Path("~/.pip
 # Settings of apt that belong to a host's way to its archive. Certificates are not among them: the
 # build gets the host's bundle in the usual place.
 _APT_OPTION = re.compile(
-    r'Acquire::(?:https?::(?:Proxy|No-Cache|Timeout)[\w:.-]*|ftp::Proxy[\w:.-]*|Retries'
+    r"Acquire::(?:https?::(?:Proxy|No-Cache|Timeout)[\w:.-]*|ftp::Proxy[\w:.-]*|Retries"
     r'|Check-Valid-Until|Check-Date|ForceIPv[46]|Max-FutureTime) "[^"]*";'
 )
 _ONE_LINE = re.compile(r"deb\s+(?:\[(?P<options>[^]]*)]\s+)?(?P<uri>\S+)\s+(?P<rest>.+)")
@@ -171,18 +171,21 @@ def _parse_deb822(text: str) -> Iterable[tuple[str, list[str]]]:
                 line.partition(":") for line in stanza.splitlines() if not line.startswith("#")
             )
         }
-        if "deb" in fields.get("types", []) and fields.get("enabled", ["yes"]) != ["no"]:
-            if _is_distributions(fields.get("signed-by", [])):
-                for uri in fields.get("uris", []):
-                    yield uri, fields.get("suites", [])
+        is_enabled = "deb" in fields.get("types", []) and fields.get("enabled") != ["no"]
+        if is_enabled and _is_distributions(fields.get("signed-by", [])):
+            for uri in fields.get("uris", []):
+                yield uri, fields.get("suites", [])
 
 
 def _parse_one_line(text: str) -> Iterable[tuple[str, list[str]]]:
     for line in text.splitlines():
         if found := _ONE_LINE.fullmatch(line.strip()):
-            options = dict(
-                item.partition("=")[::2] for item in (found["options"] or "").split()
-            )
+            options = {
+                key: value
+                for key, _, value in (
+                    item.partition("=") for item in (found["options"] or "").split()
+                )
+            }
             if _is_distributions(options.get("signed-by", "").split(",")):
                 yield found["uri"], found["rest"].split()[:1]
 
