@@ -163,7 +163,7 @@ def test_a_server_that_refuses_the_account_fails_the_hook(ctx, started, client):
         started, containers={container}, relations={*started.relations, client}
     )
     with pytest.raises(
-        testing.errors.UncaughtCharmError, match="cannot accounts: mariadb exited 1"
+        testing.errors.UncaughtCharmError, match="accounts: mariadb exited 1: ERROR 1045"
     ):
         ctx.run(ctx.on.relation_changed(client), state)
 
