@@ -8,7 +8,7 @@ import ssl
 import urllib.parse
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Literal, Protocol, cast
 
 import jubilant
 import tenacity
@@ -33,6 +33,10 @@ class Actions(Protocol):
         wait: float | None = None,
     ) -> jubilant.Task:
         """Run an action and return its finished task."""
+        ...
+
+    def show_secret(self, identifier: str, *, reveal: Literal[True]) -> jubilant.RevealedSecret:
+        """Return a secret with its content."""
         ...
 
 
@@ -62,18 +66,21 @@ class Account:
 def read_account(juju: Actions) -> Account:
     """Ask Keystone's charm for the administrator's account.
 
+    The action names the secret with the password: what an action returns is kept in the model.
+
     Raises:
         HelioError: the action failed or its result is not complete.
     """
     results = _act(juju, IDENTITY, "get-admin-account")
     try:
+        secret = juju.show_secret(results["secret"], reveal=True)
         return Account(
-            auth_url=results["public-auth-url"],
+            auth_url=results["auth-url"],
             username=results["username"],
-            password=results["password"],
-            project=results["project-name"],
-            user_domain=results["user-domain-name"],
-            project_domain=results["project-domain-name"],
+            password=secret.content["password"],
+            project=results["project"],
+            user_domain=results["user-domain"],
+            project_domain=results["project-domain"],
             region=results["region"],
         )
     except KeyError as error:
