@@ -117,7 +117,7 @@ class Requirer:
         yield from _pems(_base.parse(ProviderBag, relation.remote_app).certificates)
         for bag in relation.remote_units.values():
             old = _base.parse(ProviderUnitBag, bag)
-            yield from _pems(old.ca, old.chain or old.certificate)
+            yield from _pems(old.ca, old.certificate, old.chain)
 
 
 # --- provider ----------------------------------------------------------------------------------
