@@ -146,24 +146,24 @@ class Substrate(Protocol):
         """Make the unit's pod run as `spec` says.
 
         Args:
-            hook_socket: Socket on this host on which the engine serves the hook commands of
-                the unit; the charm container sees it as `/charm/hook.sock`... the path given
-                in the environment of each dispatch is the substrate's `hook_socket_path`.
+            spec: The pod as wanted.
+            hook_socket: Socket on this host on which the engine serves the unit's hook
+                commands; the pod sees it at `hook_socket_path`.
 
         Raises:
             SubstrateError: An image is missing, Podman failed, …
         """
         ...
 
-    def hook_socket_path(self, unit: str) -> str:
+    def hook_socket_path(self, model: str, unit: str) -> str:
         """Return the hook socket's path as the charm container sees it."""
         ...
 
-    def charm_path(self, unit: str) -> str:
+    def charm_path(self, model: str, unit: str) -> str:
         """Return the charm folder as the charm container sees it (Juju's own path)."""
         ...
 
-    def tools_path(self, unit: str) -> str:
+    def tools_path(self, model: str, unit: str) -> str:
         """Return the folder with the hook commands as the charm container sees it."""
         ...
 

@@ -1,0 +1,113 @@
+"""The engine's side of the unit agent's socket."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from localjuju.substrate.protocol import DispatchResult, SubstrateError
+
+_LONGEST_MESSAGE = 1 << 24  # bytes
+_ENDS_WITHIN = 15.0  # seconds: the agent sends SIGKILL after five
+
+
+async def _send(writer: asyncio.StreamWriter, message: Mapping[str, Any]) -> None:
+    writer.write(json.dumps(message).encode() + b"\n")
+    await writer.drain()
+
+
+async def _open(path: Path) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    try:
+        return await asyncio.open_unix_connection(path, limit=_LONGEST_MESSAGE)
+    except OSError as error:
+        raise SubstrateError(f"cannot reach the unit agent at {path}: {error.strerror}") from error
+
+
+async def dispatch(
+    path: Path, argv: Sequence[str], env: Mapping[str, str], cwd: str, *, warm: bool
+) -> DispatchResult:
+    """Run one dispatch to its end. When cancelled, return only after the process is gone.
+
+    Raises:
+        SubstrateError: The agent does not answer, or cannot start the program.
+    """
+    reader, writer = await _open(path)
+    request = {"op": "run", "argv": list(argv), "env": dict(env), "cwd": cwd, "warm": warm}
+    try:
+        await _send(writer, request)
+        reading = asyncio.ensure_future(_read_result(reader))
+        try:
+            return await asyncio.shield(reading)
+        except asyncio.CancelledError:
+            await _send(writer, {"op": "cancel"})
+            async with asyncio.timeout(_ENDS_WITHIN):
+                await reading
+            raise
+        finally:
+            reading.cancel()
+    except OSError as error:
+        raise SubstrateError(f"lost the unit agent at {path}: {error}") from error
+    finally:
+        writer.close()
+
+
+async def _read_result(reader: asyncio.StreamReader) -> DispatchResult:
+    lines: dict[str, list[str]] = {"out": [], "err": []}
+    while line := await reader.readline():
+        message: dict[str, Any] = json.loads(line)
+        if "error" in message:
+            raise SubstrateError(message["error"])
+        if "exit" in message:
+            return DispatchResult(
+                exit_code=message["exit"],
+                signal=message["signal"],
+                cpu_seconds=message["cpu"],
+                stdout=tuple(lines["out"]),
+                stderr=tuple(lines["err"]),
+            )
+        for name, text in message.items():
+            lines[name].append(text)
+    # The charm container ended under it: nobody will ever report.
+    return DispatchResult(None, stdout=tuple(lines["out"]), stderr=tuple(lines["err"]))
+
+
+async def end_running(path: Path) -> bool:
+    """End a dispatch that nobody waits for any more; return whether there was one."""
+    try:
+        reader, writer = await _open(path)
+    except SubstrateError:
+        return False  # no agent, no dispatch
+    try:
+        await _send(writer, {"op": "end"})
+        async with asyncio.timeout(_ENDS_WITHIN):
+            answer = await reader.readline()
+        return bool(answer) and bool(json.loads(answer)["ended"])
+    except (OSError, TimeoutError) as error:
+        raise SubstrateError(f"cannot end the dispatch behind {path}: {error}") from error
+    finally:
+        writer.close()
+
+
+@asynccontextmanager
+async def watching(path: Path) -> AsyncGenerator[tuple[dict[str, str], asyncio.StreamReader]]:
+    """Open a watch: gives the agent's `id` and `python`, and a reader that ends with the agent.
+
+    Raises:
+        SubstrateError: The agent does not answer.
+    """
+    reader, writer = await _open(path)
+    try:
+        await _send(writer, {"op": "watch"})
+        async with asyncio.timeout(_ENDS_WITHIN):
+            line = await reader.readline()
+        if not line:
+            raise SubstrateError(f"the unit agent at {path} closed the connection")
+        yield json.loads(line), reader
+    except (OSError, TimeoutError) as error:
+        raise SubstrateError(f"lost the unit agent at {path}: {error}") from error
+    finally:
+        writer.close()

@@ -1,0 +1,184 @@
+"""Names, labels and paths of all that one engine instance makes on this host. All pure."""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+from pathlib import Path
+
+from localjuju.settings import Settings
+
+LABEL_INSTANCE = "localjuju.instance"
+LABEL_MODEL = "localjuju.model"
+LABEL_UNIT = "localjuju.unit"
+LABEL_SPEC = "localjuju.spec"
+
+CHARM_CONTAINER = "charm"
+"""What a unit's charm container is called: Juju keeps charms from using the name."""
+
+CLUSTER_DOMAIN = "cluster.local"
+
+# Paths inside a charm container.
+AGENTS = "/var/lib/juju/agents"
+TOOLS = "/var/lib/juju/tools"
+AGENT_DIR = "/run/localjuju/agent"
+HOOK_DIR = "/run/localjuju/hook"
+HOOK_SOCKET = "hook.sock"
+AGENT_PROGRAM = "/run/localjuju/agent.py"
+CONTAINERS = "/charm/containers"
+
+# Paths inside a workload container, as Juju places them.
+PEBBLE_DIR = "/charm/container"
+PEBBLE_PROGRAM = "/charm/bin/pebble"
+PEBBLE_SOCKET = "pebble.socket"
+PEBBLE_HEALTH_PORT = 38813
+
+_LONGEST_LINK_PREFIX = 11  # a link name has at most 15 characters; `-svc` is added
+
+
+def unit_tag(unit: str) -> str:
+    """Return `keystone-0` for `keystone/0`."""
+    return unit.replace("/", "-")
+
+
+def app_of(unit: str) -> str:
+    """Return `keystone` for `keystone/0`."""
+    return unit.rpartition("/")[0]
+
+
+def pod(instance: str, model: str, unit: str) -> str:
+    """Return the name of a unit's pod.
+
+    Dots stand between the parts since neither model nor application names may have one: with
+    hyphens `a-b/c` and `a/b-c` would be the same pod.
+    """
+    return f"{instance}.{model}.{unit_tag(unit)}"
+
+
+def container(instance: str, model: str, unit: str, name: str) -> str:
+    """Return the name of one container of a unit's pod."""
+    return f"{pod(instance, model, unit)}.{name}"
+
+
+def infra(instance: str, model: str, unit: str) -> str:
+    """Return the name of the container that holds a pod's namespaces."""
+    return f"{pod(instance, model, unit)}.pod"
+
+
+def network(instance: str) -> str:
+    """Return the name of the management network."""
+    return f"{instance}-management"
+
+
+def _link_prefix(instance: str) -> str:
+    if len(instance) <= _LONGEST_LINK_PREFIX:
+        return instance
+    return f"lj{hashlib.sha256(instance.encode()).hexdigest()[:8]}"
+
+
+def bridge(instance: str) -> str:
+    """Return the name of the management network's bridge."""
+    return f"{_link_prefix(instance)}-br"
+
+
+def service_link(instance: str) -> str:
+    """Return the name of the link that holds the service addresses."""
+    return f"{_link_prefix(instance)}-svc"
+
+
+def table(instance: str) -> str:
+    """Return the name of the nftables table; its syntax knows no dots or slashes."""
+    return "".join(letter if letter.isalnum() else "_" for letter in instance)
+
+
+def cgroup(instance: str, manager: str) -> str:
+    """Return the parent of all cgroups of the instance's pods.
+
+    Args:
+        instance: The instance.
+        manager: Podman's cgroup manager, `cgroupfs` or `systemd`, which takes only slices.
+    """
+    if manager == "systemd":
+        return f"localjuju_{table(instance)}.slice"  # a hyphen would stand for a parent slice
+    return f"/localjuju-{instance}"
+
+
+def unit_names(model: str, unit: str) -> tuple[str, ...]:
+    """Return the names of a unit in the cluster, longest first."""
+    app, host = app_of(unit), unit_tag(unit)
+    domain = f"{app}-endpoints.{model}.svc"
+    return (f"{host}.{domain}.{CLUSTER_DOMAIN}", f"{host}.{domain}", f"{host}.{app}-endpoints")
+
+
+def endpoints_names(model: str, app: str) -> tuple[str, ...]:
+    """Return the names that stand for all units of an application, longest first."""
+    name = f"{app}-endpoints"
+    return (f"{name}.{model}.svc.{CLUSTER_DOMAIN}", f"{name}.{model}.svc", f"{name}.{model}")
+
+
+def service_names(model: str, app: str) -> tuple[str, ...]:
+    """Return the names of an application's service that hold in every model, longest first."""
+    return (f"{app}.{model}.svc.{CLUSTER_DOMAIN}", f"{app}.{model}.svc", f"{app}.{model}")
+
+
+def search_domains(model: str) -> tuple[str, ...]:
+    """Return the domains that a pod of the model searches, as in Kubernetes."""
+    return (f"{model}.svc.{CLUSTER_DOMAIN}", f"svc.{CLUSTER_DOMAIN}", CLUSTER_DOMAIN)
+
+
+def charm_path(unit: str) -> str:
+    """Return the charm's folder as the charm container sees it."""
+    return f"{AGENTS}/unit-{unit_tag(unit)}/charm"
+
+
+def runtime_dir(settings: Settings) -> Path:
+    """Return the instance's folder of sockets.
+
+    It is short, because a socket's path may have 107 bytes only, and lies where a reboot empties.
+    """
+    digest = hashlib.sha256(str(settings.home).encode()).hexdigest()[:8]
+    return Path("/run/localjuju") / digest
+
+
+def unit_runtime_dir(settings: Settings, model: str, unit: str) -> Path:
+    """Return the folder of a unit's sockets.
+
+    Its name is a digest: two long names in it would leave no room for the socket's own name.
+    """
+    digest = hashlib.sha256(f"{model}/{unit}".encode()).hexdigest()[:12]
+    return runtime_dir(settings) / digest
+
+
+def agent_socket(settings: Settings, model: str, unit: str) -> Path:
+    """Return the socket of a unit's agent on this host."""
+    return unit_runtime_dir(settings, model, unit) / "agent" / "agent.sock"
+
+
+def hook_dir(settings: Settings, model: str, unit: str) -> Path:
+    """Return the folder for the socket on which the engine serves a unit's hook commands."""
+    return unit_runtime_dir(settings, model, unit) / "hook"
+
+
+def pebble_dir(settings: Settings, model: str, unit: str, container_name: str) -> Path:
+    """Return the folder that a charm and one workload container share: Pebble's socket."""
+    return unit_runtime_dir(settings, model, unit) / "pebble" / container_name
+
+
+def pebble_socket(settings: Settings, model: str, unit: str, container_name: str) -> Path:
+    """Return Pebble's socket on this host."""
+    return pebble_dir(settings, model, unit, container_name) / PEBBLE_SOCKET
+
+
+def model_dir(settings: Settings, model: str) -> Path:
+    """Return the folder of a model's units."""
+    return settings.home / "models" / model
+
+
+def unit_dir(settings: Settings, model: str, unit: str) -> Path:
+    """Return the folder of what is private to a unit: its copy of the charm, its hosts file."""
+    return model_dir(settings, model) / "units" / unit_tag(unit)
+
+
+def gateway(subnet: str) -> str:
+    """Return the host's own address in the management network: the first one."""
+    return str(ipaddress.ip_network(subnet)[1])

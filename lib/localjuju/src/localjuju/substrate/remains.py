@@ -1,0 +1,80 @@
+"""What an instance leaves on the host besides its containers, and how that is removed."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from pathlib import Path
+
+from localjuju.settings import Settings
+from localjuju.substrate import commands, firewall, links, names
+from localjuju.substrate.runner import Runner
+
+_CGROUPS = Path("/sys/fs/cgroup")
+_ATTEMPTS = 20  # monitors end a moment after their containers
+_PAUSE = 0.1
+
+
+def cgroup_folders(root: Path, parent: str) -> list[Path]:
+    """Return the folders of a cgroup in every hierarchy, deepest first."""
+    name = parent.lstrip("/")
+    tops = [path for path in (root / name, *root.glob(f"*/{name}")) if path.is_dir()]
+    below = [path for top in tops for path in top.rglob("*") if path.is_dir()]
+    return sorted((*tops, *below), key=lambda path: len(path.parts), reverse=True)
+
+
+async def remove(runner: Runner, settings: Settings) -> list[str]:
+    """Remove network, firewall table, links, cgroups and folders; return what was there."""
+    instance = settings.instance
+    removed: list[str] = []
+    definition = commands.networks_dir(settings) / f"{names.network(instance)}.json"
+    if definition.exists():
+        definition.unlink()
+        removed.append(f"network {names.network(instance)}")
+    table = names.table(instance)
+    if (await runner.run(("nft", "list", "table", "ip", table))).code == 0:
+        rules = firewall.remove(table).encode()
+        await runner.check(f"remove the firewall table {table}", ("nft", "-f", "-"), rules)
+        removed.append(f"firewall table {table}")
+    removed += [
+        f"link {link}"
+        for link in (names.service_link(instance), names.bridge(instance))
+        if await links.remove_link(runner, link)
+    ]
+    if await _remove_cgroups(names.cgroup(instance, "cgroupfs")):
+        removed.append(f"cgroup {names.cgroup(instance, 'cgroupfs')}")
+    folders = [
+        settings.home / "models",
+        commands.networks_dir(settings),
+        commands.tools_dir(settings),
+        names.runtime_dir(settings),
+    ]
+    for folder in folders:
+        if folder.exists():
+            await asyncio.to_thread(shutil.rmtree, folder)
+            removed.append(f"folder {folder}")
+    for program in (commands.agent_program(settings), settings.home / "hook-client"):
+        program.unlink(missing_ok=True)
+    shared = names.runtime_dir(settings).parent
+    if shared.is_dir() and not any(shared.iterdir()):
+        shared.rmdir()
+    return removed
+
+
+async def _remove_cgroups(parent: str) -> bool:
+    """Remove the empty folders that a cgroup leaves; return whether there were any."""
+    found = False
+    for _ in range(_ATTEMPTS):
+        folders = cgroup_folders(_CGROUPS, parent)
+        if not folders:
+            return found
+        found = True
+        for folder in folders:
+            try:
+                folder.rmdir()
+            except OSError:  # somebody is still in it
+                break
+        else:
+            continue
+        await asyncio.sleep(_PAUSE)
+    return found
