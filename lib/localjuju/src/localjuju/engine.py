@@ -338,10 +338,9 @@ class Engine:
     def _revive(self, key: tuple[str, str]) -> None:
         """Start a worker for a unit that exists (again) under this name and has none."""
         model = self.models.get(key[0])
-        if self._running and model is not None and key[1] in model.units:
-            if key not in self._workers:
-                resolver.recovered(model.units[key[1]], model, self.clock.now())
-                self._start_worker(model, key[1])
+        if self._running and model and key[1] in model.units and key not in self._workers:
+            resolver.recovered(model.units[key[1]], model, self.clock.now())
+            self._start_worker(model, key[1])
 
     def _persist_soon(self, model: Model) -> None:
         def store() -> None:

@@ -243,11 +243,9 @@ def _storage(unit: Unit, model: Model, now: float, shuffle: Shuffle) -> Hook | N
 def _dying(unit: Unit, model: Model, now: float, shuffle: Shuffle) -> Hook | None:
     if unit.life is Life.ALIVE or not unit.installed:
         return None
-    for relation, view in _relations(unit, model, shuffle):
-        hook = _within_relation(unit, relation, view)
-        if hook is not None:
-            return hook
-    del now
+    hook = _relation_events(unit, model, now, shuffle)
+    if hook is not None:
+        return hook
     for storage in unit.storage.values():
         if storage.attached:
             return Hook(HookKind.STORAGE_DETACHING, storage_id=storage.id, prefix=storage.name)

@@ -18,6 +18,7 @@ from pathlib import Path
 from localjuju import lifecycle, resolver, wanted, workload
 from localjuju.clock import Clock
 from localjuju.hooks.context import FlushError, HookContext
+from localjuju.hooks.environment import new_context_id
 from localjuju.hooks.server import HookServer
 from localjuju.hooks.session import Paths
 from localjuju.logs import LogStore, entity_of
@@ -242,12 +243,13 @@ class UnitWorker:
             model,
             unit.name,
             hook,
-            context_id=f"{unit.name}-{hook.name}-{os.urandom(8).hex()}",
+            context_id=new_context_id(unit.name, hook.name, os.urandom),
             clock=shared.clock,
             paths=self._paths(),
             on_log=self._log,
         )
         argv = self._argv(operation)
+        warm = shared.settings.warm and argv is not None and argv[0].endswith("/dispatch")
         error = ""
         if argv is None:
             missing = hook.kind is HookKind.ACTION
@@ -259,7 +261,7 @@ class UnitWorker:
                 unit=unit.name,
                 argv=argv,
                 environment=context.environment,
-                warm=shared.settings.warm and argv[0].endswith("/dispatch"),
+                warm=warm,
             )
             self._context = context
             self._server.register(context)
@@ -272,7 +274,7 @@ class UnitWorker:
             finally:
                 self._server.unregister(context.context_id)
                 self._context = None
-        self._finish(operation, context, result, error, began)
+        self._finish(operation, context, result, error, began, warm=warm)
 
     def _finish(
         self,
@@ -281,6 +283,8 @@ class UnitWorker:
         result: DispatchResult,
         error: str,
         began: float,
+        *,
+        warm: bool,
     ) -> None:
         """Take the end of a dispatch into the model: one transaction, without a pause."""
         unit, model, now = self._unit, self._model, self._shared.clock.now()
@@ -323,7 +327,7 @@ class UnitWorker:
                 environment=dict(context.environment),
                 commands=[dataclasses.asdict(record) for record in context.records],
                 changes=changes,
-                warm=self._shared.settings.warm,
+                warm=warm,
             ),
         )
 
