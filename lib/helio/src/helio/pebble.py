@@ -52,7 +52,7 @@ def ensure_pebble(host: Host, target: Path, scratch: Path) -> bool:
         install(host, build(host, scratch), target)
     except CommandError as error:
         raise PebbleError(
-            f"cannot get Pebble {VERSION}: it is not on the path and building it failed ({error}); "
+            f"cannot get Pebble {VERSION}: not on the path, and building it failed ({error}); "
             f"install it with `snap install pebble`, or put the program at {target}"
         ) from error
     finally:

@@ -191,7 +191,7 @@ class Builder:
         return sources.read_access(distro, dump, os.environ, self.mirror)
 
     def _write_access(self, access: sources.Access) -> dict[str, Path]:
-        """Write what a build may read but no image may hold; an index's URL can hold a password."""
+        """Write what a build reads and no image holds; an index's URL may have a password."""
         folder = self._work / "access"
         texts = {
             "apt-sources": access.apt_sources,

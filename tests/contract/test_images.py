@@ -1,0 +1,184 @@
+"""Hold the image recipes against what they promise: complete, explained, locked for all Pythons."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from helio.images import find_root, load
+from helio.images.lock import normalise, parse_constraints, parse_lock
+
+CATALOGUE = load()
+FOLDERS = sorted(path.parent for path in (find_root() / "images").glob("*/image.yaml"))
+OPENSTACK = find_root() / "images" / "openstack"
+SERVICES = {
+    "keystone", "placement", "glance", "nova", "neutron", "cinder", "heat", "horizon",
+}  # fmt: skip
+
+each_image = pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+each_distro = pytest.mark.parametrize("distro", sorted(CATALOGUE.distros))
+
+
+def lock_entries() -> dict[str, list[str]]:
+    """Return each locked package to its entries, hashes included."""
+    entries: dict[str, list[str]] = {}
+    text = (OPENSTACK / "requirements.lock").read_text(encoding="utf-8")
+    for entry in re.findall(r"^[a-z0-9-]+==(?:.*\\\n)*.*$", text, re.MULTILINE):
+        entries.setdefault(entry.partition("==")[0], []).append(entry)
+    return entries
+
+
+def requirements() -> dict[str, str | None]:
+    """Return the names in requirements.in to their pinned versions, None without a pin."""
+    lines = (OPENSTACK / "requirements.in").read_text(encoding="utf-8").splitlines()
+    wanted = (line.split("==") for line in lines if line and not line.startswith("#"))
+    return {normalise(name): version[0] if version else None for name, *version in wanted}
+
+
+@each_image
+@each_distro
+def test_every_image_has_a_package_list_for_every_distribution(folder, distro):
+    recipe = CATALOGUE.recipe(folder.name)
+
+    assert recipe.packages[distro]
+    assert set(recipe.build_packages) in (set(), set(CATALOGUE.distros))
+
+
+@each_image
+@each_distro
+def test_every_image_has_a_reference_for_every_distribution(folder, distro):
+    reference = CATALOGUE.reference(folder.name, distro)
+
+    assert re.fullmatch(
+        rf"localhost:32000/helio/{folder.name}:2026\.2-{re.escape(distro)}-[0-9a-f]{{12}}",
+        reference,
+    )
+
+
+@each_image
+def test_every_file_of_an_image_is_an_input_or_explains_one(folder):
+    text = (folder / "README.md").read_text(encoding="utf-8")
+    inputs = set(CATALOGUE.recipe(folder.name).inputs)
+    files = {
+        path.relative_to(folder).as_posix()
+        for path in folder.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+
+    unexplained = {path for path in files - inputs if Path(path).name not in text}
+    assert unexplained - {"README.md", "image.yaml"} == set()
+
+
+@each_image
+def test_every_image_explains_itself(folder):
+    text = (folder / "README.md").read_text(encoding="utf-8")
+
+    assert text.startswith(f"# {folder.name}\n")
+    assert len(text.split()) > 40
+
+
+@each_image
+def test_a_containerfile_takes_its_parent_and_packages_from_the_recipe(folder):
+    recipe = CATALOGUE.recipe(folder.name)
+    text = recipe.inputs["Containerfile"].decode()
+
+    stages = re.findall(r"^FROM (\S+)", text, re.MULTILINE)
+    assert set(stages) == ({"${PARENT}"} if recipe.parent else {"scratch"})
+    assert not re.search(r"apt-get install (?!\$\{(BUILD_)?PACKAGES\})", text)
+
+
+@each_image
+def test_a_containerfile_mounts_nothing_over_the_image(folder):
+    # Buildah removes the place of a mount when the step ends: a file there would be lost.
+    text = CATALOGUE.recipe(folder.name).inputs["Containerfile"].decode()
+
+    targets = re.findall(r"type=secret,[^\s]*target=([^,\s]+)", text)
+    assert all(target.startswith("/run/build/") for target in targets)
+
+
+def test_every_image_stands_on_base():
+    assert all(CATALOGUE.order(folder.name)[0] == "base" for folder in FOLDERS)
+
+
+def test_an_image_that_no_charm_configured_is_not_ready():
+    path = "files/var/lib/pebble/default/layers/001-image.yaml"
+    layer = yaml.safe_load(CATALOGUE.recipe("base").inputs[path])
+
+    assert layer["checks"] == {
+        "online": {
+            "override": "replace",
+            "level": "ready",
+            "startup": "enabled",
+            "period": "1s",
+            "threshold": 1,
+            "exec": {"command": "/bin/false"},
+        }
+    }
+
+
+def test_every_service_has_a_user_of_its_own():
+    lines = CATALOGUE.recipe("openstack").inputs["users.txt"].decode().splitlines()
+    users = {name: int(number) for name, number in (line.split() for line in lines)}
+
+    assert users.keys() == SERVICES
+    assert sorted(users.values()) == list(range(42001, 42001 + len(SERVICES)))
+
+
+def test_the_lock_has_everything_that_is_required():
+    locked = parse_lock((OPENSTACK / "requirements.lock").read_text(encoding="utf-8"))
+
+    for name, version in requirements().items():
+        assert name in locked
+        if version:
+            assert locked[name] == (version,)
+
+
+def test_the_lock_follows_every_constraint_that_is_not_lifted():
+    locked = parse_lock((OPENSTACK / "requirements.lock").read_text(encoding="utf-8"))
+    text = (OPENSTACK / "upper-constraints.txt").read_text(encoding="utf-8")
+    allowed = {
+        name: {re.split("===|;", line)[1] for line in lines}
+        for name, lines in parse_constraints(text).items()
+    }
+    entries = yaml.safe_load((OPENSTACK / "lifted.yaml").read_text(encoding="utf-8"))
+
+    off = {n for n, versions in locked.items() if not set(versions) <= allowed.get(n, {*versions})}
+    assert off == {entry["name"] for entry in entries}
+
+
+def test_every_lifted_constraint_has_a_reason_and_the_locked_version():
+    locked = parse_lock((OPENSTACK / "requirements.lock").read_text(encoding="utf-8"))
+
+    for entry in yaml.safe_load((OPENSTACK / "lifted.yaml").read_text(encoding="utf-8")):
+        assert entry["reason"]
+        assert entry["locked"] == ", ".join(locked[entry["name"]])
+        assert entry["locked"] != entry["constraint"]
+
+
+def test_every_locked_file_is_pinned_by_its_hash():
+    assert all(
+        "--hash=sha256:" in entry for entries in lock_entries().values() for entry in entries
+    )
+
+
+@pytest.mark.parametrize("minor", [11, 12])
+def test_the_lock_names_each_package_once_for_every_python(minor):
+    assert {distro.python for distro in CATALOGUE.distros.values()} == {"3.11", "3.12"}
+
+    for name, entries in lock_entries().items():
+        heads = [entry.partition("\\")[0] for entry in entries]
+        fitting = [head for head in heads if applies(head, minor)]
+        assert len(fitting) <= 1, f"{name} twice for Python 3.{minor}"
+        if ";" not in "".join(heads):
+            assert fitting, f"{name} missing for Python 3.{minor}"
+
+
+def applies(head: str, minor: int) -> bool:
+    """Return whether the Python part of a lock line's marker holds; other parts count as true."""
+    compare = {
+        "<": minor.__lt__, ">=": minor.__ge__, "==": minor.__eq__,
+        "<=": minor.__le__, ">": minor.__gt__, "!=": minor.__ne__,
+    }  # fmt: skip
+    found = re.findall(r"python(?:_full)?_version (<=|>=|==|!=|<|>) '3\.(\d+)[^']*'", head)
+    return all(compare[operator](int(other)) for operator, other in found)

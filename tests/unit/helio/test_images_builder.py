@@ -1,0 +1,282 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from helio.host import Command, CommandError
+from helio.images import Builder, Catalogue, Distro, Recipe, Store
+
+BOOKWORM = Distro(
+    key="debian12",
+    id="debian",
+    version="12",
+    suite="bookworm",
+    python="3.11",
+    components=("main",),
+    keyring=Path("/usr/share/keyrings/debian-archive-keyring.gpg"),
+    mirrors={"http://archive.example/debian": ("bookworm",)},
+)
+SECRET = "s3cret"
+
+
+def recipe(name: str, parent: str | None = None) -> Recipe:
+    containerfile = b"FROM scratch\nADD rootfs.tar /\n"
+    if parent:
+        containerfile = (
+            b"ARG PARENT\nFROM ${PARENT}\nARG PACKAGES\nRUN apt-get install $PACKAGES\n"
+        )
+    return Recipe(
+        name=name,
+        summary=f"The {name}.",
+        parent=parent,
+        inputs={"Containerfile": containerfile, "run": b"#!/bin/sh\n"},
+        packages={"debian12": (f"{name}-package", "python3")},
+        build_packages={},
+    )
+
+
+class Machine:
+    """A host with a small Buildah: it keeps images and working containers."""
+
+    def __init__(self, root: Path):
+        self.root = root
+        self.files: dict[Path, tuple[str, int]] = {}
+        self.images: set[str] = set()
+        self.containers = 0
+        self.commands: list[tuple[str, ...]] = []
+        self.secrets: dict[str, str] = {}
+        self.failing: str | None = None
+        (root / "var/lib/dpkg").mkdir(parents=True)
+        (root / "var/lib/dpkg/status").write_text("")
+
+    def run(self, command: Command) -> str:
+        self.commands.append(command.argv)
+        if command.argv[0] == "apt-config":
+            return ""
+        if command.argv[0] == "mmdebstrap":
+            return ""
+        assert command.argv[:5] == ("buildah", "--root", "/store", "--runroot", "/run-store")
+        verb, *arguments = command.argv[5:]
+        return getattr(self, f"buildah_{verb}")(arguments)
+
+    def buildah_images(self, arguments: list[str]) -> str:
+        assert arguments == ["--json"]
+        named = [{"names": [name]} for name in sorted(self.images)]
+        return json.dumps([*named, {"names": None}])
+
+    def buildah_build(self, arguments: list[str]) -> str:
+        self.containers += 1
+        options = dict(item.removeprefix("--").partition("=")[::2] for item in arguments)
+        for item in arguments:
+            if item.startswith("--secret="):
+                source = Path(item.partition("src=")[2])
+                self.secrets[source.name] = self.files.get(source, ("", 0))[0]
+        if self.failing and self.failing in options["tag"]:
+            raise CommandError(("buildah", "build"), 1, "", "Error: building")
+        self.images.add(options["tag"])
+        self.containers -= 1
+        return ""
+
+    def buildah_from(self, arguments: list[str]) -> str:
+        assert arguments[-1] in self.images
+        self.containers += 1
+        return "working\n"
+
+    def buildah_mount(self, arguments: list[str]) -> str:
+        return f"{self.root}\n"
+
+    def buildah_rm(self, arguments: list[str]) -> str:
+        assert arguments == ["--all"]
+        self.containers = 0
+        return ""
+
+    def buildah_rmi(self, arguments: list[str]) -> str:
+        self.images.difference_update(arguments)
+        return ""
+
+    def write(self, path: Path, content: str | bytes, mode: int = 0o644) -> None:
+        self.files[path] = (content if isinstance(content, str) else content.decode(), mode)
+
+    def remove(self, path: Path) -> None:
+        self.files = {
+            file: kept for file, kept in self.files.items() if not file.is_relative_to(path)
+        }
+
+    def exists(self, path: Path) -> bool:
+        return path in self.files
+
+    def argv(self, program: str) -> tuple[str, ...]:
+        return next(argv for argv in self.commands if argv[0] == program)
+
+    def count(self, verb: str) -> int:
+        return sum(argv[5:6] == (verb,) for argv in self.commands)
+
+
+@pytest.fixture
+def machine(tmp_path):
+    return Machine(tmp_path / "root")
+
+
+@pytest.fixture
+def builder(machine, tmp_path):
+    recipes = (recipe("base"), recipe("mariadb", "base"))
+    catalogue = Catalogue(
+        release="2026.2",
+        registry="registry.example/helio",
+        distros={"debian12": BOOKWORM},
+        recipes={item.name: item for item in recipes},
+    )
+    return Builder(
+        catalogue,
+        "debian12",
+        machine,
+        store=Store(Path("/store"), Path("/run-store")),
+        cache=tmp_path / "cache",
+        mirror="http://near.example/debian",
+    )
+
+
+def test_all_images_are_built_parents_first(builder, machine):
+    built = builder.build()
+
+    assert list(built) == ["base", "mariadb"]
+    assert machine.images == set(built.values())
+    assert builder.is_built("base")
+    assert builder.is_built("mariadb")
+
+
+def test_an_image_that_is_there_is_not_built_again(builder, machine):
+    builder.build()
+    builder.build()
+
+    assert machine.count("build") == 2
+
+
+def test_only_the_named_image_and_its_parents_are_built(builder, machine):
+    builder.build("base")
+
+    assert machine.images == {builder.reference("base")}
+
+
+def test_an_image_without_its_bill_of_materials_is_not_built(builder, machine):
+    builder.build()
+    machine.remove(builder.sbom_path("base"))
+
+    assert not builder.is_built("base")
+
+
+def test_the_root_file_system_has_the_packages_of_the_recipe(builder, machine):
+    builder.build("base")
+    argv = machine.argv("mmdebstrap")
+
+    assert "--include=base-package,python3" in argv
+    assert "bookworm" in argv
+
+
+def test_a_child_gets_its_parents_reference_and_its_packages(builder, machine):
+    builder.build()
+    argv = [argv for argv in machine.commands if "build" in argv][1]
+
+    assert f"--build-arg=PARENT={builder.reference('base')}" in argv
+    assert "--build-arg=PACKAGES=mariadb-package python3" in argv
+
+
+def test_an_argument_that_a_recipe_does_not_use_is_not_given(builder, machine):
+    builder.build()
+
+    assert not any("BUILD_PACKAGES" in part for argv in machine.commands for part in argv)
+
+
+def test_a_failed_build_leaves_neither_container_nor_files(builder, machine):
+    machine.failing = "mariadb"
+
+    with pytest.raises(CommandError, match="building"):
+        builder.build()
+    assert machine.containers == 0
+    assert builder.is_built("base")
+    assert not builder.is_built("mariadb")
+    left = {path for path in machine.files if "access" in path.parts or "context" in path.parts}
+    assert left == set()
+
+
+def test_a_failed_build_is_taken_up_where_it_stopped(builder, machine):
+    machine.failing = "mariadb"
+    with pytest.raises(CommandError):
+        builder.build()
+    machine.failing = None
+
+    builder.build()
+
+    assert builder.is_built("mariadb")
+    assert sum("mmdebstrap" in argv for argv in machine.commands) == 1
+
+
+def test_the_hosts_settings_reach_a_build_only_as_private_files(builder, machine, monkeypatch):
+    monkeypatch.setenv("PIP_INDEX_URL", f"https://user:{SECRET}@index.example/simple")
+    modes = []
+    write = machine.write
+    monkeypatch.setattr(
+        machine,
+        "write",
+        lambda path, content, mode=0o644: (
+            modes.append(mode) if SECRET in str(content) else None,
+            write(path, content, mode),
+        ),
+    )
+
+    builder.build("base")
+
+    assert SECRET in machine.secrets["pip"]
+    assert set(modes) == {0o600}
+    assert not any(SECRET in part for argv in machine.commands for part in argv)
+    assert not any(SECRET in content for content, _ in machine.files.values())
+
+
+def test_a_mirror_is_used_for_the_build_and_not_written_into_the_image(builder, machine):
+    neutral = []
+    write = machine.write
+
+    def watch(path, content, mode=0o644):
+        if path.name == "distro.sources":
+            neutral.append(content)
+        write(path, content, mode)
+
+    machine.write = watch
+    builder.build("base")
+
+    assert "http://near.example/debian" in machine.secrets["apt-sources"]
+    assert "http://archive.example/debian" in neutral[0]
+    assert "near.example" not in neutral[0]
+
+
+def test_programs_among_the_inputs_stay_programs(builder, machine):
+    modes = {}
+    write = machine.write
+    machine.write = lambda path, content, mode=0o644: (
+        modes.__setitem__(path.name, mode),
+        write(path, content, mode),
+    )
+
+    builder.build("base")
+
+    assert (modes["run"], modes["Containerfile"]) == (0o755, 0o644)
+
+
+def test_remove_all_leaves_images_of_others(builder, machine):
+    machine.images.add("registry.example/other:1")
+    builder.build()
+
+    builder.remove_all()
+
+    assert machine.images == {"registry.example/other:1"}
+    assert not builder.is_built("base")
+
+
+def test_prune_keeps_the_images(builder, machine):
+    builder.build()
+    machine.containers = 1
+
+    builder.prune()
+
+    assert machine.containers == 0
+    assert builder.is_built("mariadb")
