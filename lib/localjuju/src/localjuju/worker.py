@@ -289,7 +289,7 @@ class UnitWorker:
         """Take the end of a dispatch into the model: one transaction, without a pause."""
         unit, model, now = self._unit, self._model, self._shared.clock.now()
         name = operation.hook.name
-        if operation.hook.kind is HookKind.ACTION and result.exit_code is not None:
+        if operation.hook.kind is HookKind.ACTION and result.exit_code is not None and not error:
             context.finish_action(result.exit_code, list(result.stdout), list(result.stderr))
         if result.exit_code is None:
             resolver.requeued(unit, operation, model, now)

@@ -156,15 +156,14 @@ class HookRun:
         if stdin is not None:
             fields.append((b"i", stdin))
         reader, writer = await asyncio.open_unix_connection(str(self._socket))
-        writer.write(protocol.MAGIC)
-        for kind, text in fields:
-            writer.write(protocol.HEADER.pack(kind, len(text.encode())) + text.encode())
-        writer.write(protocol.HEADER.pack(b"z", 0))
-        head = await reader.readexactly(13)
-        code, out, err, _ = struct.unpack(">BIII", head)
-        stdout, stderr = await reader.readexactly(out), await reader.readexactly(err)
-        writer.close()
-        await writer.wait_closed()
+        with contextlib.closing(writer):
+            writer.write(protocol.MAGIC)
+            for kind, text in fields:
+                writer.write(protocol.HEADER.pack(kind, len(text.encode())) + text.encode())
+            writer.write(protocol.HEADER.pack(b"z", 0))
+            head = await reader.readexactly(13)
+            code, out, err, _ = struct.unpack(">BIII", head)
+            stdout, stderr = await reader.readexactly(out), await reader.readexactly(err)
         if code:
             raise CommandFailedError(stderr.decode())
         return stdout.decode().rstrip("\n")

@@ -519,9 +519,10 @@ async def test_a_model_settles_wherever_the_engine_is_killed(cloud, point):
     async def charm(hook):
         nonlocal calls
         calls += 1
+        number = calls
         if hook.name == "give-relation-created":
             await hook.run("relation-set", "n=1")
-        if calls == point:
+        if number == point:
             reached.set()
             await asyncio.sleep(3600)
 
