@@ -137,7 +137,7 @@ def merge(base: Data, overlay: Data) -> Data:
     """
     applications: Data = dict(base["applications"])
     relations: list[Any] = list(base.get("relations") or ())
-    for name, body in (overlay.get("applications") or {}).items():
+    for name, body in _part(overlay, "applications").items():
         if body is None:
             applications.pop(name, None)
             relations = [pair for pair in relations if name not in {_app(end) for end in pair}]
@@ -162,10 +162,14 @@ def _merged_application(base: Data, overlay: Data) -> Data:
     return merged
 
 
+def _part(parent: Data, key: str) -> Data:
+    return cast(Data, parent.get(key) or {})
+
+
 def _documents(path: Path) -> list[Data]:
     try:
         with path.open("rb") as stream:
-            found = list(yaml.load_all(stream, Loader=_LOADER))  # noqa: S506 - a safe loader
+            found = list(yaml.load_all(stream, Loader=_LOADER))
     except OSError as error:
         raise BundleError(f"cannot read bundle {path}: {error.strerror}") from error
     except yaml.YAMLError as error:
@@ -198,10 +202,10 @@ def _check_document(path: Path, document: Data) -> None:
                 )
             if key not in _APPLICATION:
                 raise BundleError(f"cannot read bundle {path}: application {name}: unknown {key}")
-    relations = document.get("relations") or []
-    if not isinstance(relations, list):
+    relations: Any = document.get("relations")
+    if relations is not None and not isinstance(relations, list):
         raise BundleError(f"cannot read bundle {path}: relations is not a list")
-    for pair in cast(list[Any], relations):
+    for pair in cast(list[Any], relations or []):
         if not _is_pair(pair):
             raise BundleError(
                 f"cannot read bundle {path}: relation {pair!r} is not a pair of ends"
@@ -296,9 +300,9 @@ def _application(path: Path, name: str, body: Data) -> BundleApplication:
         name,
         Path(body["charm"]),
         scale,
-        options=body.get("options") or {},
-        resources={k: str(v) for k, v in (body.get("resources") or {}).items()},
-        storage={k: str(v) for k, v in (body.get("storage") or {}).items()},
+        options=_part(body, "options"),
+        resources={k: str(v) for k, v in _part(body, "resources").items()},
+        storage={k: str(v) for k, v in _part(body, "storage").items()},
         constraints=None if constraints is None else str(constraints),
         expose=body.get("expose", False),
         trust=body.get("trust", False),
@@ -407,11 +411,10 @@ def _deploy(
     units = 1 if app.scale is None else app.scale
 
     def edit(model: Model) -> None:
-        # Tried without the charm first would need a copy: an unused charm is swept up later.
-        changes.add_application(
+        changes.deploy(
             model,
+            charm,
             app.name,
-            changes.add_charm(model, charm),
             units=units,
             config=app.options,
             resources=resources,

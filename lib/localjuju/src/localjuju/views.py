@@ -21,7 +21,7 @@ from localjuju.model import (
     SecretRevision,
     Unit,
 )
-from localjuju.status import base_of, format_time, opened_ports
+from localjuju.status import base_of, opened_ports
 
 Data = dict[str, Any]
 
@@ -37,6 +37,11 @@ def task_time(seconds: float) -> str:
     """Return a time as Juju's tasks show it: `2026-11-21 03:24:48 +0000 UTC`."""
     moment = datetime.datetime.fromtimestamp(int(seconds), datetime.UTC)
     return moment.strftime("%Y-%m-%d %H:%M:%S +0000 UTC")
+
+
+def clock_time(seconds: float) -> str:
+    """Return the time of day, UTC, as lines of an action's log show it."""
+    return datetime.datetime.fromtimestamp(int(seconds), datetime.UTC).strftime("%H:%M:%S")
 
 
 # --- Models -----------------------------------------------------------------------------------
@@ -398,23 +403,3 @@ def _checksum(revision: SecretRevision | None) -> str:
         return ""
     whole = "".join(f"{key}:{value}\n" for key, value in sorted(revision.data.items()))
     return hashlib.sha256(whole.encode()).hexdigest()
-
-
-__all__ = [
-    "actions",
-    "app_config",
-    "format_time",
-    "iso_time",
-    "model_config",
-    "model_entry",
-    "operation",
-    "operations",
-    "option_value",
-    "resources",
-    "secret",
-    "show_application",
-    "show_model",
-    "show_unit",
-    "task",
-    "task_time",
-]

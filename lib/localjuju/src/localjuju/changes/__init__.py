@@ -9,7 +9,9 @@ from localjuju.changes._applications import (
     add_charm,
     add_units,
     attach_resources,
+    deploy,
     ensure_units,
+    forget_charm,
     refresh,
     remove_application,
     remove_units,
@@ -37,8 +39,13 @@ from localjuju.changes._relations import (
     infer_ends,
     remove_relation,
 )
-from localjuju.changes._tasks import EXEC, begin_operation, cancel_task, enqueue_action
-from localjuju.changes._tasks import resolve_unit as resolve_unit
+from localjuju.changes._tasks import (
+    EXEC,
+    begin_operation,
+    cancel_task,
+    enqueue_action,
+    resolve_unit,
+)
 from localjuju.changes._user_secrets import (
     add_secret,
     grant_secret,
@@ -62,9 +69,11 @@ __all__ = [
     "cancel_task",
     "change_config",
     "check_config",
+    "deploy",
     "enqueue_action",
     "ensure_units",
     "find_relation",
+    "forget_charm",
     "grant_secret",
     "infer_ends",
     "model_option",

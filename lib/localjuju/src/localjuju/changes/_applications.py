@@ -42,6 +42,49 @@ def add_charm(model: Model, charm: Charm) -> str:
     return url
 
 
+def deploy(
+    model: Model,
+    charm: Charm,
+    name: str,
+    *,
+    units: int = 1,
+    config: Mapping[str, Any] | None = None,
+    resources: Mapping[str, Resource] | None = None,
+    trust: bool = False,
+    storage: Mapping[str, str] | None = None,
+    constraints: str = "",
+    now: float = 0.0,
+) -> Application:
+    """Add a charm and an application that runs it; see `add_application`.
+
+    Raises:
+        ChangeError: As `add_application`; the charm is not left behind then.
+    """
+    url = add_charm(model, charm)
+    try:
+        return add_application(
+            model,
+            name,
+            url,
+            units=units,
+            config=config,
+            resources=resources,
+            trust=trust,
+            storage=storage,
+            constraints=constraints,
+            now=now,
+        )
+    except ChangeError:
+        forget_charm(model, url)
+        raise
+
+
+def forget_charm(model: Model, url: str) -> None:
+    """Take a charm back that was added last, with its number."""
+    charm = model.charms.pop(url)
+    model.next_charm_revision[charm.name] = charm.revision
+
+
 def unused_charms(model: Model) -> list[str]:
     """Return the URLs of charms that no application and no unit runs any more."""
     used = {app.charm_url for app in model.applications.values()}
@@ -313,7 +356,8 @@ def remove_application(
         unit.force |= force
         unit.destroy_storage |= destroy_storage
     for relation in model.relations_of(name):
-        relation.life = Life.DYING
+        if len(relation.ends) > 1:  # peers talk until the last one is gone
+            relation.life = Life.DYING
     return app
 
 

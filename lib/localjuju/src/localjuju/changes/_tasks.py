@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -78,18 +77,17 @@ def enqueue_action(
 
 
 def cancel_task(model: Model, number: int, now: float) -> Action:
-    """Cancel a task that has not begun; a running one is marked as aborting.
+    """Cancel a task that has not begun.
 
     Raises:
-        ChangeError: There is no such task, or it has ended.
+        ChangeError: There is no such task, or it has begun.
     """
     action = model.actions.get(number)
     if action is None:
         raise ChangeError(f'task "{number}" not found')
     if action.status == "pending":
-        done = dataclasses.replace(action, status="cancelled", completed=now)
-        model.actions[number] = done
-        return done
+        action.status, action.completed = "cancelled", now
+        return action
     if action.status == "running":
         raise ChangeError(f'task "{number}" runs already and cannot be cancelled')
     raise ChangeError(f'task "{number}" is already {action.status}')
