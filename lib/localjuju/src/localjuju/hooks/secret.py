@@ -124,6 +124,17 @@ def _own_by_label(session: Session, label: str) -> str | None:
     return found.id if pending is None or pending.label is None else None
 
 
+def _by_label(session: Session, label: str) -> str:
+    """Return the id of the secret that the unit knows under this label, as owner or reader."""
+    own = _own_by_label(session, label)
+    if own is not None:
+        return own
+    found = secrets.consumed_by_label(session.model, session.unit_name, label)
+    if found is None:
+        raise CommandError(f'consumer label "{label}" not found')
+    return found.id
+
+
 def _managed(session: Session, secret_id: str) -> PendingSecret:
     """Return the record for changes of a secret that this unit manages."""
     pending = session.buffer.secrets.get(secret_id)
@@ -185,10 +196,10 @@ def _get(session: Session, call: Call) -> Any:
     if words:
         secret_id = _id(words[0])
     elif label:
-        secret_id = _own_by_label(session, label)
+        secret_id = _by_label(session, label)
     else:
         raise UsageError("require either a secret URI or label")
-    data = _read(session, secret_id, label if words or secret_id is None else None, refresh, peek)
+    data = _read(session, secret_id, label if words else None, refresh, peek)
     key = words[1] if len(words) > 1 else ""
     if not key:
         return {name: _text(value) for name, value in data.items()}
@@ -199,19 +210,18 @@ def _get(session: Session, call: Call) -> Any:
 
 
 def _read(
-    session: Session, secret_id: str | None, label: str | None, refresh: bool, peek: bool
+    session: Session, secret_id: str, label: str | None, refresh: bool, peek: bool
 ) -> dict[str, str]:
-    if secret_id is not None:
-        pending = session.buffer.secrets.get(secret_id)
-        if pending is not None and pending.data is not None:
-            if pending.owner_kind:  # made in this hook: there is only the one revision
-                if label and label != pending.label:
-                    _check_label(session, pending, label)
-                    pending.label = label
-                return pending.data
-            if refresh or peek:
-                pending.track = pending.track or refresh
-                return pending.data
+    pending = session.buffer.secrets.get(secret_id)
+    if pending is not None and pending.data is not None:
+        if pending.owner_kind:  # made in this hook: there is only the one revision
+            if label and label != pending.label:
+                _check_label(session, pending, label)
+                pending.label = label
+            return pending.data
+        if refresh or peek:
+            pending.track = pending.track or refresh
+            return pending.data
     revision, changed = secrets.read(
         session.model,
         session.unit_name,
