@@ -1,0 +1,191 @@
+import dataclasses
+from pathlib import Path
+
+import jubilant
+import pytest
+import yaml
+from jubilant.statustypes import AppStatus, AppStatusRelation, ModelStatus, Status
+
+from helio import bootstrap, bundle
+from helio.bootstrap import AddModel, Deploy, Plan, Settle, SetUpEngine
+from helio.embedded import DryRunJuju, Engine
+from helio.host import DryRunHost, HelioError
+from helio.packing import BASES
+from helio.settings import Settings
+from helio.steps import rehearse
+from helio.tree import Tree
+
+SETTINGS = Settings(home=Path("/home"), store=Path("/home/store"))
+MANIFEST = """
+{release: "2026.2", base: ubuntu@24.04, arch: amd64, channels: {}, versions: {},
+ images: {db-image: mariadb}, applications: {db: {charm: db-k8s}, api: {charm: api-k8s}}}
+"""
+CHARMS = {
+    "db-k8s": {"name": "db-k8s", "resources": {"db-image": {"type": "oci-image"}}},
+    "api-k8s": {"name": "api-k8s"},
+}
+
+
+class Catalogue:
+    """Images that exist by name only."""
+
+    def references(self, distro):
+        return {name: f"localhost:32000/helio/{name}:{distro}" for name in ("base", "mariadb")}
+
+
+class Juju:
+    """A model that remembers what was asked of it."""
+
+    def __init__(self, *answers):
+        self.answers = list(answers)
+        self.did: list[tuple] = []
+
+    def add_model(self, model):
+        self.did.append(("add-model", model))
+
+    def deploy(self, charm, *, overlays=(), trust=False):
+        self.did.append(("deploy", charm.name, [path.name for path in overlays]))
+
+    def status(self):
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+def status(*related: str, apps=("api", "db")) -> Status:
+    """A model with these applications; `api:database` is related to db when named."""
+    relations = {"database": [AppStatusRelation("db")]} if "api:database" in related else {}
+    made = {
+        name: AppStatus(
+            charm="local:x", charm_origin="local", charm_name="x", charm_rev=0, exposed=False,
+            relations=relations if name == "api" else {},
+        )
+        for name in apps
+    }  # fmt: skip
+    return Status(ModelStatus("openstack", "caas", "c", "k", "3.6.24"), {}, made)
+
+
+NO_MODEL = jubilant.CLIError(1, ["juju"], "", "ERROR model openstack not found")
+
+
+@pytest.fixture
+def plan(tmp_path):
+    (tmp_path / "bundles").mkdir()
+    relations = {"relations": [["db:database", "api:database"]]}
+    (tmp_path / "bundles" / "openstack.yaml").write_text(yaml.safe_dump(relations))
+    return Plan(
+        SETTINGS, Tree(tmp_path), BASES["debian-12"], bundle.parse_manifest(MANIFEST), CHARMS,
+        Catalogue(),
+    )  # fmt: skip
+
+
+@pytest.fixture
+def set_up(host):
+    """A machine whose engine is set up."""
+    host.files[SETTINGS.engine_home / "settings.json"] = "{}"
+    return host
+
+
+def test_the_steps_come_in_the_order_in_which_each_needs_the_last(plan):
+    juju = Juju(status())
+    titles = [step.title for step in bootstrap.steps(plan, juju, juju)]
+    assert titles == [
+        "Check the machine", "Install Debian packages", "Set kernel limits", "Configure Podman",
+        "Get Pebble", "Build images", "Pack charms", "Set up the engine", "Add the model",
+        "Deploy the bundle", "Wait for the applications", "Write client files", "Get a token",
+    ]  # fmt: skip
+
+
+def test_the_engine_gets_the_machines_charms_and_images(plan, host, reporter):
+    host.answer(str(bootstrap.program("localjuju")), "init")
+    SetUpEngine(plan).apply(host, reporter)
+    overlay = yaml.safe_load(host.files[SETTINGS.overlay])
+    assert overlay["applications"]["db"] == {
+        "charm": str(plan.tree.dist / "db-k8s_debian-12-amd64.charm"),
+        "base": "debian@12",
+        "resources": {"db-image": "localhost:32000/helio/mariadb:debian12"},
+    }
+    assert "--charm-base localhost:32000/helio/base:debian12" in host.changes[0]
+    assert "--home /home/engine --instance helio --subnet 10.131.0.0/20" in host.changes[0]
+
+
+def test_an_engine_that_is_not_set_up_is_not_asked(plan, host):
+    assert not AddModel(plan, Juju(AssertionError("asked"))).is_done(host)
+
+
+def test_the_model_is_added_when_it_is_missing(plan, set_up, reporter):
+    juju = Juju(NO_MODEL)
+    step = AddModel(plan, juju)
+    assert not step.is_done(set_up)
+    step.apply(set_up, reporter)
+    assert juju.did == [("add-model", "openstack")]
+    assert AddModel(plan, Juju(status())).is_done(set_up)
+
+
+def test_an_engine_that_cannot_answer_is_told(plan, set_up):
+    broken = Juju(jubilant.CLIError(1, ["juju"], "", "ERROR disk full"))
+    with pytest.raises(HelioError, match="cannot read the status: ERROR disk full"):
+        AddModel(plan, broken).is_done(set_up)
+
+
+@pytest.mark.parametrize(
+    ("answer", "is_done"),
+    [
+        (NO_MODEL, False),
+        (status(apps=("db",)), False),
+        (status(), False),  # interrupted between applications and relations
+        (status("api:database"), True),
+    ],
+)
+def test_a_bundle_is_deployed_until_all_of_it_is_there(plan, set_up, answer, is_done):
+    assert Deploy(plan, Juju(answer)).is_done(set_up) is is_done
+
+
+def test_the_bundle_is_deployed_with_this_machines_overlay(plan, set_up, reporter):
+    juju = Juju(status())
+    Deploy(plan, juju).apply(set_up, reporter)
+    assert juju.did == [("deploy", "openstack.yaml", ["overlay.yaml"])]
+
+
+def test_a_refused_bundle_is_told_with_jujus_words(plan, set_up, reporter):
+    class Refusing(Juju):
+        def deploy(self, charm, *, overlays=(), trust=False):
+            raise jubilant.CLIError(1, ["juju"], "", "x\nERROR no such image\n")
+
+    with pytest.raises(HelioError, match="cannot deploy the bundle: ERROR no such image"):
+        Deploy(plan, Refusing(status())).apply(set_up, reporter)
+
+
+def test_a_rehearsal_of_the_last_steps_asks_and_changes_nothing(plan, set_up, reporter):
+    record = []
+    dry = DryRunHost(set_up, record.append)
+    juju = Juju(NO_MODEL)
+    steps = [AddModel(plan, DryRunJuju(juju, dry)), Deploy(plan, DryRunJuju(juju, dry)),
+             Settle(plan, juju)]  # fmt: skip
+    rehearse(steps, dry, reporter)
+    assert record == [
+        "run juju add-model openstack",
+        f"run juju deploy {plan.bundle_file} --overlay /home/overlay.yaml",
+    ]
+    assert reporter.of("note") == ["would wait until api, db are active"]
+    assert juju.did == []
+
+
+def test_a_distribution_that_is_not_supported_is_refused(host, tmp_path):
+    host.files[Path("/etc/os-release")] = "ID=fedora\nVERSION_ID=42\n"
+    with pytest.raises(HelioError, match="cannot bootstrap on fedora-42: use debian-12 or"):
+        bootstrap.read_plan(SETTINGS, Tree(tmp_path), host)
+
+
+def test_the_engines_programs_are_those_beside_helio(monkeypatch):
+    monkeypatch.setattr("sys.executable", "/opt/venv/bin/python")
+    monkeypatch.setattr("os.environ", {})
+    juju = Engine(SETTINGS).connect()
+    assert juju.cli_binary == "/opt/venv/bin/juju"
+    assert juju.model == "openstack"
+
+
+def test_another_home_is_another_engine():
+    other = dataclasses.replace(SETTINGS, home=Path("/second"))
+    assert Engine(other).environment == {"LOCALJUJU_HOME": "/second/engine"}

@@ -1,0 +1,171 @@
+import json
+
+import click
+import pytest
+from click.testing import CliRunner
+from jubilant.statustypes import AppStatus, ModelStatus, Status, StatusInfo, UnitStatus
+
+from helio.cli import context, credentials, main, status
+from helio.cli.main import helio
+from helio.host import HelioError, LocalHost
+from helio.settings import Settings
+
+STATUS = Status(
+    model=ModelStatus("openstack", "caas", "c", "k", "3.6.24"),
+    machines={},
+    apps={
+        "keystone": AppStatus(
+            charm="local:keystone-k8s-0", charm_origin="local", charm_name="keystone-k8s",
+            charm_rev=0, exposed=False, scale=1, address="10.131.0.5",
+            app_status=StatusInfo("blocked", "missing integration: database"),
+            units={"keystone/0": UnitStatus(
+                StatusInfo("blocked", "missing integration: database"), StatusInfo("idle"),
+                leader=True, address="10.131.1.2")},
+        )
+    },
+)  # fmt: skip
+
+
+@pytest.fixture
+def no_cloud(monkeypatch, tmp_path):
+    monkeypatch.setenv("HELIO_HOME", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def invoke(no_cloud, monkeypatch, capsys):
+    """Run the whole program as root and return exit status, output and errors."""
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+
+    def run(*arguments: str):
+        monkeypatch.setattr("sys.argv", ["helio", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        captured = capsys.readouterr()
+        return ended.value.code, captured.out, captured.err
+
+    return run
+
+
+def commands(group: click.Group = helio, path: tuple[str, ...] = ()):
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from commands(command, (*path, name))
+        else:
+            yield (*path, name), command
+
+
+@pytest.mark.parametrize("path", [" ".join(path) for path, _ in commands()])
+def test_every_command_and_option_has_help(path):
+    command = dict(commands())[tuple(path.split())]
+    assert command.help
+    options = [p for p in command.params if isinstance(p, click.Option)]
+    assert [option.name for option in options if not option.help] == []
+
+
+@pytest.mark.parametrize("path", [" ".join(path) for path, _ in commands()])
+def test_a_command_function_is_short(path):
+    import inspect
+
+    body = inspect.getsource(dict(commands())[tuple(path.split())].callback)
+    text = body[body.rindex('"""') + 3 :]
+    assert len(text.strip().splitlines()) <= 15
+
+
+def test_the_program_shows_help():
+    assert "bootstrap" in CliRunner().invoke(helio, ["--help"]).output
+
+
+@pytest.mark.parametrize("command", ["status", "openrc", "cloud-config", "juju"])
+def test_without_a_cloud_the_next_step_is_told(invoke, command):
+    code, _, err = invoke(command)
+    assert code == 1
+    assert err.startswith(f"error: cannot {command}: there is no cloud in ")
+    assert "helio bootstrap" in err
+
+
+def test_microk8s_is_refused_truthfully(invoke):
+    code, out, err = invoke("bootstrap", "--substrate", "microk8s", "--yes")
+    assert (code, out) == (1, "")
+    assert err == (
+        "error: cannot bootstrap on microk8s: this release only has the embedded substrate\n"
+    )
+
+
+def test_a_wrong_option_is_a_usage_error(invoke):
+    code, _, err = invoke("status", "--format", "xml")
+    assert code == 2
+    assert "xml" in err
+
+
+def test_an_ordinary_user_is_told_to_use_sudo(monkeypatch):
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    with pytest.raises(HelioError, match="run: sudo helio destroy"):
+        context.require_root("destroy")
+
+
+def test_two_commands_do_not_change_a_cloud_at_once(tmp_path):
+    found = Settings(home=tmp_path / "helio")
+    with (
+        context.alone(found, "bootstrap"),
+        pytest.raises(HelioError, match="another helio is changing the cloud"),
+        context.alone(found, "destroy"),
+    ):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_error_of_several_lines_is_shown_in_one(monkeypatch, invoke):
+    def fail(*_):
+        raise HelioError("cannot read:\n  line one\n  line two")
+
+    monkeypatch.setattr("helio.cli.status.require_cloud", fail)
+    assert invoke("status")[2] == "error: cannot read: line one line two\n"
+
+
+def test_an_error_names_the_log(monkeypatch, invoke, no_cloud):
+    (no_cloud / "helio.log").write_text("")
+    assert invoke("status")[2].endswith(f"log: {no_cloud / 'helio.log'}\n")
+
+
+def test_an_interrupted_command_says_how_to_go_on(monkeypatch, invoke):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("helio.cli.status.require_cloud", interrupt)
+    code, _, err = invoke("status")
+    assert code == 130
+    assert "run the same command again" in err
+
+
+def test_destroying_nothing_is_no_error(invoke):
+    code, out, _ = invoke("destroy", "--dry-run")
+    assert code == 0
+    assert "nothing to do" in out
+
+
+def test_the_status_for_programs_names_what_is_missing():
+    described = status.summary(STATUS)
+    assert json.loads(json.dumps(described)) == described
+    assert described["settled"] is False
+    keystone = described["applications"]["keystone"]
+    assert keystone["waits-for"] == "keystone/0 blocked: missing integration: database"
+    assert keystone["units"]["keystone/0"]["leader"] is True
+
+
+def test_the_status_for_people_has_a_row_for_each_application():
+    assert status.rows(STATUS) == [
+        ("keystone", "0/1", "blocked", "10.131.0.5",
+         "keystone/0 blocked: missing integration: database"),
+    ]  # fmt: skip
+
+
+def test_a_file_with_credentials_is_for_the_user_behind_sudo(monkeypatch, tmp_path):
+    owners = []
+    monkeypatch.setenv("SUDO_UID", "1000")
+    monkeypatch.setenv("SUDO_GID", "1001")
+    monkeypatch.setattr("os.chown", lambda *arguments: owners.append(arguments))
+    output = tmp_path / "clouds.yaml"
+    credentials._hand_over(LocalHost(), "secret", output)
+    assert output.stat().st_mode & 0o777 == 0o600
+    assert owners == [(output, 1000, 1001)]

@@ -1,0 +1,72 @@
+import io
+
+import pytest
+from rich.console import Console
+
+from helio.report import LiveReporter, PlainReporter, show_json, show_table
+
+
+@pytest.fixture
+def stream():
+    return io.StringIO()
+
+
+@pytest.fixture
+def plain(stream):
+    return PlainReporter(stream)
+
+
+def test_plain_lines_are_said_when_they_change(plain, stream):
+    plain.started("Wait")
+    plain.progress({"db": "starting", "api": "waiting"})
+    plain.progress({"db": "starting", "api": "ready"})
+    plain.done("Wait")
+    lines = stream.getvalue().splitlines()
+    assert lines == ["Wait …", "  db: starting", "  api: waiting", "  api: ready",
+                     "Wait: done in 0 s"]  # fmt: skip
+
+
+def test_a_new_step_says_the_same_words_again(plain, stream):
+    for title in ("A", "B"):
+        plain.started(title)
+        plain.note("working")
+    assert stream.getvalue().count("working") == 2
+
+
+def test_results_go_to_standard_output(plain, stream, capsys):
+    plain.tell("removed a pod")
+    assert capsys.readouterr().out == "removed a pod\n"
+    assert stream.getvalue() == ""
+
+
+def test_a_rehearsal_tells_no_results(stream, capsys):
+    rehearsal = PlainReporter(stream, is_rehearsal=True)
+    rehearsal.tell("removed a pod")
+    rehearsal.would("run x")
+    assert capsys.readouterr().out == ""
+    assert stream.getvalue() == "  would run x\n"
+
+
+def test_a_terminal_shows_finished_steps_above_the_running_one(stream):
+    live = LiveReporter(Console(file=stream, force_terminal=True, width=80))
+    live.started("Build images")
+    live.progress({"base": "apt-get [1/2]"})
+    live.done("Build images")
+    live.skipped("Pack charms")
+    live.started("Deploy")
+    live.failed("Deploy")
+    text = stream.getvalue()
+    assert "apt-get [1/2]" in text
+    assert "already done" in text
+    assert text.index("Build images") < text.index("Pack charms") < text.rindex("Deploy")
+
+
+def test_a_table_in_a_pipe_is_not_cut(capsys):
+    show_table(("File", "State"), [("x" * 150, "[ok]")])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].split() == ["x" * 150, "[ok]"]
+
+
+def test_json_is_sorted(capsys):
+    show_json({"b": 1, "a": [2]})
+    assert capsys.readouterr().out.startswith('{\n  "a"')
