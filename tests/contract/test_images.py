@@ -1,4 +1,4 @@
-"""Hold the image recipes against what they promise: complete, explained, locked for all Pythons."""
+"""Hold the image recipes against their promises: complete, explained, locked for all Pythons."""
 
 import re
 from pathlib import Path

@@ -55,6 +55,9 @@ class Machine:
             return ""
         if command.argv[0] == "mmdebstrap":
             return ""
+        if command.argv[0] == "find":
+            self.remove_below(Path(command.argv[1]), kept="buildah-cache")
+            return ""
         assert command.argv[:5] == ("buildah", "--root", "/store", "--runroot", "/run-store")
         verb, *arguments = command.argv[5:]
         return getattr(self, f"buildah_{verb}")(arguments)
@@ -101,6 +104,11 @@ class Machine:
         self.files = {
             file: kept for file, kept in self.files.items() if not file.is_relative_to(path)
         }
+
+    def remove_below(self, folder: Path, kept: str) -> None:
+        for path in [*self.files]:
+            if path.is_relative_to(folder) and kept not in path.parts:
+                del self.files[path]
 
     def exists(self, path: Path) -> bool:
         return path in self.files
@@ -195,8 +203,7 @@ def test_a_failed_build_leaves_neither_container_nor_files(builder, machine):
     assert machine.containers == 0
     assert builder.is_built("base")
     assert not builder.is_built("mariadb")
-    left = {path for path in machine.files if "access" in path.parts or "context" in path.parts}
-    assert left == set()
+    assert [path for path in machine.files if "build" in path.parts] == []
 
 
 def test_a_failed_build_is_taken_up_where_it_stopped(builder, machine):

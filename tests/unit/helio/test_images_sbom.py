@@ -52,6 +52,12 @@ def test_a_bill_does_not_depend_on_the_order_of_its_components():
     assert sbom("base", "1", parts) == sbom("base", "1", reversed(parts))
 
 
+def test_a_package_that_is_there_twice_stands_in_the_bill_once():
+    document = json.loads(sbom("base", "1", python_components([KEYSTONE, KEYSTONE])))
+
+    assert len(document["components"]) == 1
+
+
 def test_a_bill_is_read_from_a_file_system(tmp_path):
     (tmp_path / "var/lib/dpkg").mkdir(parents=True)
     (tmp_path / "var/lib/dpkg/status").write_text(STATUS)

@@ -213,10 +213,15 @@ class Builder:
         )
 
     def _clean(self) -> None:
-        """Remove the working containers (all in this store are ours) and the build files."""
+        """Remove the working containers (all in this store are ours) and the build files.
+
+        Tools that were interrupted leave their own temporary folders too; only the lock and the
+        download caches stay.
+        """
         self._buildah("rm", "--all")
-        for name in ("access", "context", "tmp"):
-            self.host.remove(self._work / name)
+        kept = ("!", "-name", "lock", "!", "-name", "buildah-cache*")
+        found = ("find", str(self._work), "-mindepth", "1", "-maxdepth", "1", *kept)
+        self._run((*found, "-exec", "rm", "-rf", "--one-file-system", "{}", "+"))
 
     def _stored(self) -> set[str]:
         argv = self.store.command("buildah", "images", "--json")

@@ -31,12 +31,14 @@ def read_sbom(root: Path, name: str, version: str, distro: str) -> str:
 
 def sbom(name: str, version: str, components: Iterable[dict[str, object]]) -> str:
     """Return CycloneDX 1.5 as JSON; the same components always give the same text."""
+    # A package may carry a copy of another one; each stands in the bill once.
+    unique = {str(entry["purl"]): entry for entry in components}
     document = {
         "bomFormat": "CycloneDX",
         "specVersion": "1.5",
         "version": 1,
         "metadata": {"component": {"type": "container", "name": name, "version": version}},
-        "components": sorted(components, key=lambda entry: str(entry["purl"])),
+        "components": [unique[purl] for purl in sorted(unique)],
     }
     return json.dumps(document, indent=1, sort_keys=True) + "\n"
 
