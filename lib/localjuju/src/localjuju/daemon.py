@@ -21,6 +21,7 @@ from localjuju.api import Server
 from localjuju.engine import Engine
 from localjuju.settings import Settings, SettingsError
 from localjuju.store import StoreError
+from localjuju.substrate import names
 from localjuju.substrate.podman import PodmanSubstrate
 from localjuju.substrate.protocol import SubstrateError
 
@@ -65,21 +66,24 @@ async def serve(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    engine = Engine(settings, PodmanSubstrate(settings))
+    substrate = PodmanSubstrate(settings)
+    engine = Engine(
+        settings,
+        substrate,
+        hook_socket=lambda model, unit: names.hook_dir(settings, model, unit) / names.HOOK_SOCKET,
+    )
     await engine.start()
     server = Server(engine)
     await server.start()
     _LOG.info("serving %s", settings.socket)
     stopped = asyncio.create_task(stop.wait())
-    try:
-        await asyncio.wait({stopped, engine.failure}, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        stopped.cancel()
-        await server.stop()
-        if not engine.failure.done():
-            await engine.stop()
+    await asyncio.wait({stopped, engine.failure}, return_when=asyncio.FIRST_COMPLETED)
+    stopped.cancel()
+    await server.stop()
     if engine.failure.done():
-        engine.failure.result()
+        engine.failure.result()  # raises: nothing is stored after a failure
+    await engine.stop()
+    await substrate.close()
     _LOG.info("stopped")
 
 

@@ -14,9 +14,10 @@ import random
 import shutil
 import uuid
 from collections.abc import Callable, Coroutine, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
-from localjuju import leadership, lifecycle, resolver, wanted, workload
+from localjuju import changes, leadership, lifecycle, resolver, wanted, workload
 from localjuju.clock import Clock, SystemClock, Timer
 from localjuju.logs import LogStore
 from localjuju.model import Action, Life, Model, Value
@@ -49,6 +50,8 @@ class Engine:
         substrate: What runs pods.
         clock: The time; a test passes one that it turns.
         seed: Seed of the order that Juju leaves open; None takes a random one.
+        hook_socket: Where to serve a unit's hook commands, by model and unit: a folder for each,
+            with nothing else in it, and a path that is short enough for a socket.
     """
 
     def __init__(
@@ -56,6 +59,7 @@ class Engine:
         settings: Settings,
         substrate: Substrate,
         *,
+        hook_socket: Callable[[str, str], Path],
         clock: Clock | None = None,
         seed: int | None = None,
     ) -> None:
@@ -93,6 +97,7 @@ class Engine:
             persist_soon=self._persist_soon,
             sync_services=self._sync_services,
             pod_looked_at=self._pod_looked_at,
+            hook_socket=hook_socket,
         )
 
     # --- Start and stop -------------------------------------------------------------------
@@ -183,6 +188,8 @@ class Engine:
         now = self.clock.now()
         lifecycle.cascade(model)
         lifecycle.reap(model)
+        for app in model.applications:
+            changes.ensure_units(model, app, now)
         leadership.elect(model, now)
         wanted.assign(self.models.values(), self.settings.subnet, self.settings.home / "storage")
         rows = self._store(model)

@@ -49,6 +49,7 @@ class Surroundings:
         persist_soon: The same for what may wait a moment: immediate effects of a running hook.
         sync_services: Returns once service addresses lead to where the model says.
         pod_looked_at: Called with model and unit once a worker knows how its pod is.
+        hook_socket: Where on this host to serve a unit's hook commands, by model and unit.
     """
 
     settings: Settings
@@ -63,6 +64,7 @@ class Surroundings:
     persist_soon: Callable[[Model], None]
     sync_services: Callable[[], Awaitable[None]]
     pod_looked_at: Callable[[str, str], None]
+    hook_socket: Callable[[str, str], Path]
 
 
 class UnitWorker:
@@ -82,6 +84,7 @@ class UnitWorker:
         self._model = model
         self._unit = unit
         self._folder = unit_folder(shared.settings.home, model.name, unit.name)
+        self._socket = shared.hook_socket(model.name, unit.name)
         self._server = HookServer(self._command_served)
         self._context: HookContext | None = None
         self._looked_at = False
@@ -90,8 +93,9 @@ class UnitWorker:
 
     async def run(self) -> None:
         """Work until the unit has ended and is gone from the model."""
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        await self._server.start(self._folder / "hook.sock")
+        for folder in (self._folder, self._socket.parent):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        await self._server.start(self._socket)
         try:
             while not self._unit.removed:
                 await self._turn()
@@ -144,7 +148,7 @@ class UnitWorker:
             spec = wanted.pod_spec(model, unit, self._resources())
             for mount in spec.mounts:
                 mount.source.mkdir(parents=True, exist_ok=True)
-            await substrate.ensure_pod(spec, self._folder / "hook.sock")
+            await substrate.ensure_pod(spec, self._socket)
             if not self._looked_at:
                 # What a dead engine left running would speak to nobody; its hook runs again.
                 await substrate.running_dispatch(model.name, unit.name)
@@ -207,7 +211,8 @@ class UnitWorker:
         if unit.destroy_storage:
             for storage in unit.storage.values():
                 shutil.rmtree(storage.path, ignore_errors=True)
-        shutil.rmtree(self._folder, ignore_errors=True)
+        for folder in (self._folder, self._socket.parent):
+            shutil.rmtree(folder, ignore_errors=True)
         lifecycle.forget_unit(model, unit.name, self._shared.clock.now())
         self._shared.persist(model)
 
@@ -387,5 +392,5 @@ class UnitWorker:
 
 
 def unit_folder(home: Path, model: str, unit: str) -> Path:
-    """Return the folder of one unit in the engine's home: its hook socket and resources."""
+    """Return the folder of one unit in the engine's home: its resources."""
     return home / "units" / model / unit.replace("/", "-")

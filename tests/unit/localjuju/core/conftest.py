@@ -28,6 +28,7 @@ from localjuju.model import (
     Charm,
     Container,
     Endpoint,
+    Life,
     Model,
     Relation,
     RelationEnd,
@@ -99,6 +100,12 @@ class World:
         unit.address = f"10.0.1.{len(self.model.units)}"
         self.model.units[unit.name] = unit
         return unit
+
+    def remove(self, unit: str) -> None:
+        """Remove the unit; as in Juju, that is the one with the highest number."""
+        app = self.model.applications[unit.partition("/")[0]]
+        app.scale -= 1
+        self.model.units[unit].life = Life.DYING
 
     def relate(self, provider: str, requirer: str) -> Relation:
         return self._relation(
@@ -309,6 +316,7 @@ class Cloud:
     def __init__(self, home: Path, charm_dir: Path) -> None:
         self.home = home
         self.charm_dir = charm_dir
+        self.sockets = home.parent / "s"
         self.substrate = FakeSubstrate()
         self.clock = VirtualClock(NOW)
         self.subnet = "10.77.0.0/24"
@@ -339,7 +347,13 @@ class Cloud:
 
     async def start(self, *, add_model: bool = True) -> Engine:
         self.substrate.engine_is_dead = False
-        self.engine = Engine(self.settings, self.substrate, clock=self.clock, seed=1)
+        self.engine = Engine(
+            self.settings,
+            self.substrate,
+            clock=self.clock,
+            seed=1,
+            hook_socket=lambda model, unit: self.sockets / unit.replace("/", "-") / "s",
+        )
         await self.engine.start()
         if add_model and "m" not in self.engine.models:
             await self.engine.add_model("m", {})
