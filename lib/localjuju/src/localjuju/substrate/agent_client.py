@@ -12,6 +12,8 @@ from typing import Any
 from localjuju.substrate.protocol import DispatchResult, SubstrateError
 
 _LONGEST_MESSAGE = 1 << 24  # bytes
+_TRY_EVERY = 0.05  # seconds
+_STARTS_WITHIN = 5.0  # seconds that a dispatch waits for a charm container that restarts
 _ENDS_WITHIN = 15.0  # seconds: the agent sends SIGKILL after five
 
 
@@ -20,11 +22,19 @@ async def _send(writer: asyncio.StreamWriter, message: Mapping[str, Any]) -> Non
     await writer.drain()
 
 
-async def _open(path: Path) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    try:
-        return await asyncio.open_unix_connection(path, limit=_LONGEST_MESSAGE)
-    except OSError as error:
-        raise SubstrateError(f"cannot reach the unit agent at {path}: {error.strerror}") from error
+async def _open(
+    path: Path, patience: float = 0.0
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Connect, trying for `patience` seconds: a container that restarts is back in less."""
+    give_up = asyncio.get_running_loop().time() + patience
+    while True:
+        try:
+            return await asyncio.open_unix_connection(path, limit=_LONGEST_MESSAGE)
+        except OSError as error:
+            if asyncio.get_running_loop().time() >= give_up:
+                reason = error.strerror
+                raise SubstrateError(f"cannot reach the unit agent: {path}: {reason}") from error
+        await asyncio.sleep(_TRY_EVERY)
 
 
 async def dispatch(
@@ -35,7 +45,7 @@ async def dispatch(
     Raises:
         SubstrateError: The agent does not answer, or cannot start the program.
     """
-    reader, writer = await _open(path)
+    reader, writer = await _open(path, _STARTS_WITHIN)
     request = {"op": "run", "argv": list(argv), "env": dict(env), "cwd": cwd, "warm": warm}
     try:
         await _send(writer, request)
@@ -93,13 +103,19 @@ async def end_running(path: Path) -> bool:
 
 
 @asynccontextmanager
-async def watching(path: Path) -> AsyncGenerator[tuple[dict[str, str], asyncio.StreamReader]]:
+async def watching(
+    path: Path, patience: float = 0.0
+) -> AsyncGenerator[tuple[dict[str, str], asyncio.StreamReader]]:
     """Open a watch: gives the agent's `id` and `python`, and a reader that ends with the agent.
+
+    Args:
+        path: The agent's socket.
+        patience: Seconds to try to connect.
 
     Raises:
         SubstrateError: The agent does not answer.
     """
-    reader, writer = await _open(path)
+    reader, writer = await _open(path, patience)
     try:
         await _send(writer, {"op": "watch"})
         async with asyncio.timeout(_ENDS_WITHIN):

@@ -131,9 +131,10 @@ def _storage(mounts: Sequence[Mount]) -> list[str]:
 def create_pod(host: Host, spec: PodSpec, spec_digest: str) -> tuple[str, ...]:
     """Return the command that makes the empty pod."""
     settings = host.settings
+    # For programs that ask the network's DNS and read no hosts file.
     aliases = (
-        *names.unit_names(spec.model, spec.unit)[:1],
-        *names.endpoints_names(spec.model, spec.app)[:1],
+        names.full_name(spec.model, names.unit_host(spec.unit)),
+        names.full_name(spec.model, names.endpoints(spec.app)),
     )
     options = ",".join((f"ip={spec.address}", *(f"alias={alias}" for alias in aliases)))
     return podman(

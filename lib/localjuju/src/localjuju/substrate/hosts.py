@@ -37,11 +37,11 @@ def render(own: Entry, units: Iterable[Entry], services: Iterable[Entry]) -> str
         services: All services of the instance.
     """
     others = sorted({unit for unit in units if unit != own}, key=_order)
-    lines = [_line(own.address, *_unit_names(own.model, own), names.unit_tag(own.name))]
-    lines += [_line(unit.address, *_unit_names(own.model, unit)) for unit in others]
+    lines = [_line(own.address, *_unit_names(own, own.model), names.unit_tag(own.name))]
+    lines += [_line(unit.address, *_unit_names(unit, own.model)) for unit in others]
     lines += [
-        _line(service.address, *_service_names(own.model, service))
-        for service in sorted(set(services), key=_order)
+        _line(entry.address, *names.every_name(entry.model, names.service(entry.name), own.model))
+        for entry in sorted(set(services), key=_order)
     ]
     return _HEAD + "".join(lines)
 
@@ -55,15 +55,12 @@ def _line(address: str, *aliases: str) -> str:
     return f"{address} {' '.join(aliases)}\n"
 
 
-def _unit_names(model: str, unit: Entry) -> Sequence[str]:
-    app = names.app_of(unit.name)
-    every = (*names.unit_names(unit.model, unit.name), *names.endpoints_names(unit.model, app))
-    return every if unit.model == model else [name for name in every if name.count(".") > 1]
-
-
-def _service_names(model: str, service: Entry) -> Sequence[str]:
-    every = names.service_names(service.model, service.name)
-    return (*every, service.name) if service.model == model else every
+def _unit_names(unit: Entry, seen_from: str) -> Sequence[str]:
+    own, common = names.unit_host(unit.name), names.endpoints(names.app_of(unit.name))
+    return (
+        *names.every_name(unit.model, own, seen_from),
+        *names.every_name(unit.model, common, seen_from),
+    )
 
 
 def write(path: Path, text: str) -> bool:

@@ -103,22 +103,36 @@ def cgroup(instance: str, manager: str) -> str:
     return f"/localjuju-{instance}"
 
 
-def unit_names(model: str, unit: str) -> tuple[str, ...]:
-    """Return the names of a unit in the cluster, longest first."""
-    app, host = app_of(unit), unit_tag(unit)
-    domain = f"{app}-endpoints.{model}.svc"
-    return (f"{host}.{domain}.{CLUSTER_DOMAIN}", f"{host}.{domain}", f"{host}.{app}-endpoints")
+def service(app: str) -> str:
+    """Return the first part of the name of an application's service."""
+    return app
 
 
-def endpoints_names(model: str, app: str) -> tuple[str, ...]:
-    """Return the names that stand for all units of an application, longest first."""
-    name = f"{app}-endpoints"
-    return (f"{name}.{model}.svc.{CLUSTER_DOMAIN}", f"{name}.{model}.svc", f"{name}.{model}")
+def endpoints(app: str) -> str:
+    """Return the first part of the name that stands for all units of an application."""
+    return f"{app}-endpoints"
 
 
-def service_names(model: str, app: str) -> tuple[str, ...]:
-    """Return the names of an application's service that hold in every model, longest first."""
-    return (f"{app}.{model}.svc.{CLUSTER_DOMAIN}", f"{app}.{model}.svc", f"{app}.{model}")
+def unit_host(unit: str) -> str:
+    """Return a unit's name below its model's domain."""
+    return f"{unit_tag(unit)}.{endpoints(app_of(unit))}"
+
+
+def full_name(model: str, name: str) -> str:
+    """Return the full name in the cluster of a service, or of a unit below it."""
+    return f"{name}.{model}.svc.{CLUSTER_DOMAIN}"
+
+
+def every_name(model: str, name: str, seen_from: str) -> tuple[str, ...]:
+    """Return the forms of a name that one model's pods may use, the full name first.
+
+    Args:
+        model: The model of what is named.
+        name: As `service`, `endpoints` or `unit_host` gives it.
+        seen_from: The model whose pods use it; only there the name stands without the model.
+    """
+    forms = (full_name(model, name), f"{name}.{model}.svc", f"{name}.{model}")
+    return (*forms, name) if seen_from == model else forms
 
 
 def search_domains(model: str) -> tuple[str, ...]:
@@ -159,9 +173,14 @@ def hook_dir(settings: Settings, model: str, unit: str) -> Path:
     return unit_runtime_dir(settings, model, unit) / "hook"
 
 
+def pebbles_dir(settings: Settings, model: str, unit: str) -> Path:
+    """Return the folder above those that a charm shares with its workload containers."""
+    return unit_runtime_dir(settings, model, unit) / "pebble"
+
+
 def pebble_dir(settings: Settings, model: str, unit: str, container_name: str) -> Path:
     """Return the folder that a charm and one workload container share: Pebble's socket."""
-    return unit_runtime_dir(settings, model, unit) / "pebble" / container_name
+    return pebbles_dir(settings, model, unit) / container_name
 
 
 def pebble_socket(settings: Settings, model: str, unit: str, container_name: str) -> Path:

@@ -1,17 +1,11 @@
-"""The substrate on Podman: pods, dispatches, service addresses."""
+"""The substrate on Podman: what the engine asks for, put together from the parts beside."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import dataclasses
-import json
-import os
-import shutil
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from localjuju.hooks import COMMAND_NAMES
 from localjuju.settings import Settings
@@ -19,30 +13,25 @@ from localjuju.substrate import (
     agent,
     agent_client,
     commands,
-    firewall,
-    hosts,
     links,
     names,
     pause_image,
     records,
     remains,
 )
+from localjuju.substrate.forwarder import Forwarder
+from localjuju.substrate.pods import Pods
 from localjuju.substrate.protocol import (
     Dispatch,
     DispatchResult,
-    Mount,
     PodEvent,
     PodSpec,
     ServiceSpec,
     SubstrateError,
 )
-from localjuju.substrate.records import Forwarding, Key, PodRecord
+from localjuju.substrate.records import Key
 from localjuju.substrate.runner import Runner
 from localjuju.substrate.watching import UnitWatch
-
-_AGENT_ANSWERS_WITHIN = 20.0  # seconds after the pod was started
-_HEAL_AFTER = 2.0  # seconds of silence before a look whether a container is down
-_HEAL_EVERY = 10.0  # seconds between two such looks at one pod
 
 
 class PodmanSubstrate:
@@ -56,20 +45,27 @@ class PodmanSubstrate:
         self._settings = settings
         self._runner = Runner(settings.containers_conf)
         self._host: commands.Host | None = None
-        self._pods = records.load_pods(settings)
-        self._forwarding = records.load_forwarding(settings)
-        self._loaded_rules = ""
-        self._locks: dict[Key, asyncio.Lock] = {}
+        self._pods = Pods(settings, self._runner, lambda: self._forwarder.write_hosts())
+        self._forwarder = Forwarder(settings, self._runner, self._pods.records, self._readiness)
         self._watches: dict[Key, UnitWatch] = {}
-        self._healed: dict[Key, float] = {}
         self._events: asyncio.Queue[PodEvent] = asyncio.Queue()
         self._background: set[asyncio.Task[None]] = set()
-        self._forward_lock = asyncio.Lock()
+
+    def _readiness(self, key: Key) -> bool | None:
+        watch = self._watches.get(key)
+        if key in self._pods.leaving:
+            return False
+        return watch.ready if watch else None
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
 
     # What all pods share
 
     async def prepare(self) -> None:
-        """Make the network's definition, the tools folder, the first process's image, the table.
+        """Make what all pods share: network, tools, the first process's image, link and table.
 
         Raises:
             SubstrateError: A program is missing or failed.
@@ -77,8 +73,8 @@ class PodmanSubstrate:
         settings = self._settings
         for folder in (settings.home, names.runtime_dir(settings)):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._define_network()
-        await asyncio.to_thread(self._place_programs)
+        _define_network(settings)
+        await asyncio.to_thread(_place_programs, settings)
         info = await self._runner.check(
             "ask Podman about this host",
             commands.podman(settings, "info", "--format", "{{.Host.CgroupManager}}"),
@@ -89,38 +85,14 @@ class PodmanSubstrate:
             cgroup_parent=names.cgroup(settings.instance, info.decode().strip()),
         )
         await links.ensure_link(self._runner, names.service_link(settings.instance))
-        await self._forward()
-
-    def _define_network(self) -> None:
-        folder = commands.networks_dir(self._settings)
-        folder.mkdir(exist_ok=True, mode=0o700)
-        definition = commands.network_definition(self._settings)
-        path = folder / f"{definition['name']}.json"
-        if not path.exists():
-            records.replace(path, definition)
-
-    def _place_programs(self) -> None:
-        """Put the hook commands (hard links of one program) and the agent where pods see them."""
-        settings = self._settings
-        program = commands.agent_program(settings)
-        _place(Path(agent.__file__), program)
-        tools = commands.tools_dir(settings)
-        tools.mkdir(exist_ok=True)
-        client = settings.home / "hook-client"
-        _place(settings.hook_client, client)
-        for command in COMMAND_NAMES:
-            link = tools / command
-            if not (link.exists() and link.samefile(client)):
-                fresh = settings.home / ".link"
-                fresh.unlink(missing_ok=True)
-                fresh.hardlink_to(client)
-                fresh.replace(link)
+        await self._forwarder.update()
 
     async def close(self) -> None:
         """Stop watching; pods and service addresses stay as they are."""
         await asyncio.gather(*(watch.stop() for watch in self._watches.values()))
         self._watches.clear()
-        for task in list(self._background):
+        self._pods.close()
+        for task in self._background:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
 
@@ -132,156 +104,19 @@ class PodmanSubstrate:
         Raises:
             SubstrateError: An image is missing, Podman failed, the Python is another one.
         """
-        settings = self._settings
-        key = (spec.model, spec.unit)
-        digest = commands.digest(spec, hook_socket, settings.charm_base)
-        async with self._lock(key):
-            record = PodRecord(
-                model=spec.model,
-                unit=spec.unit,
-                address=spec.address,
-                workloads=tuple(workload.name for workload in spec.workloads),
-                storage=tuple(sorted({str(mount.source) for mount in _all_mounts(spec)})),
-                hook_dir=str(hook_socket.parent),
-                digest=digest,
-            )
-            present = await self._containers(key)
-            wanted = set(commands.container_names(settings, spec))
-            is_same = set(present) == wanted and all(
-                state["Labels"].get(names.LABEL_SPEC) == digest for state in present.values()
-            )
-            if not is_same:
-                await self._drop_pod(key)
-            self._make_folders(record)
-            self._pods[key] = record
-            records.save_pod(settings, record)
-            self._write_hosts()
-            if is_same:
-                await self._start_stopped(key, present)
-                return
-            await self._create(spec, hook_socket, digest)
-            await self._start_pod(key)
-            await self._check_python(spec)
-
-    def _lock(self, key: Key) -> asyncio.Lock:
-        return self._locks.setdefault(key, asyncio.Lock())
-
-    def _make_folders(self, record: PodRecord) -> None:
-        settings, (model, unit) = self._settings, record.key
-        folders = [
-            names.agent_socket(settings, model, unit).parent,
-            Path(record.hook_dir),
-            *(names.pebble_dir(settings, model, unit, name) for name in record.workloads),
-        ]
-        for folder in (*folders, *map(Path, record.storage)):
-            folder.mkdir(parents=True, exist_ok=True)
-        names.unit_runtime_dir(settings, model, unit).chmod(0o700)
-        names.unit_dir(settings, model, unit).mkdir(parents=True, exist_ok=True)
-
-    async def _create(self, spec: PodSpec, hook_socket: Path, digest: str) -> None:
-        host = self._prepared()
-        settings = self._settings
-        copy = commands.charm_copy(settings, spec.model, spec.unit)
-        what = f"make the pod of {spec.unit}"
-        if copy.exists():
-            await asyncio.to_thread(shutil.rmtree, copy)
-        # Blocks are shared where the file system can do that.
-        copy_it = ("cp", "--archive", "--reflink=auto", str(spec.charm_dir), str(copy))
-        await self._runner.check(f"copy the charm of {spec.unit}", copy_it)
-        for workload in spec.workloads:
-            if workload.uid is not None:
-                folder = names.pebble_dir(settings, spec.model, spec.unit, workload.name)
-                os.chown(folder, workload.uid, workload.gid or 0)
-        try:
-            await self._runner.check(what, commands.create_pod(host, spec, digest))
-            create = commands.create_charm(host, spec, hook_socket, digest)
-            await self._create_container(what, settings.charm_base, create)
-            for workload in spec.workloads:
-                create = commands.create_workload(host, spec, workload, digest)
-                await self._create_container(what, workload.image, create)
-        except SubstrateError:
-            await self._drop_pod((spec.model, spec.unit))
-            raise
-
-    async def _create_container(self, what: str, image: str, argv: Sequence[str]) -> None:
-        done = await self._runner.run(argv)
-        if done.code == 0:
-            return
-        store = self._settings.store_root
-        exists = commands.podman(self._settings, "image", "exists", image)
-        if (await self._runner.run(exists)).code != 0:
-            raise SubstrateError(
-                f"cannot {what}: the image {image} is not in {store}; build or load it first"
-            )
-        raise SubstrateError(f"cannot {what}: {done.reason}")
-
-    async def _containers(self, key: Key) -> dict[str, dict[str, Any]]:
-        """Return the containers of a unit's pod by name, as Podman lists them."""
-        model, unit = key
-        argv = commands.list_containers(
-            self._settings,
-            f"label={names.LABEL_MODEL}={model}",
-            f"label={names.LABEL_UNIT}={unit}",
-        )
-        listed = json.loads(await self._runner.check(f"look at the pod of {unit}", argv) or b"[]")
-        return {state["Names"][0]: state for state in listed or ()}
-
-    async def _start_stopped(self, key: Key, present: Mapping[str, dict[str, Any]]) -> None:
-        """Start what is down. Without its namespaces a pod is started as a whole."""
-        down = [name for name, state in present.items() if state["State"] != "running"]
-        if not down:
-            return
-        if names.infra(self._settings.instance, *key) in down and len(down) < len(present):
-            argv = commands.podman(
-                self._settings, "pod", "stop", "--time=5", names.pod(self._settings.instance, *key)
-            )
-            await self._runner.check(f"stop the pod of {key[1]}", argv)
-        await self._start_pod(key)
-
-    async def _start_pod(self, key: Key) -> None:
-        pod = names.pod(self._settings.instance, *key)
-        argv = commands.podman(self._settings, "pod", "start", pod)
-        await self._runner.check(f"start the pod of {key[1]}", argv)
-        links.allow_hairpin(names.bridge(self._settings.instance))
-
-    async def _check_python(self, spec: PodSpec) -> None:
-        path = names.agent_socket(self._settings, spec.model, spec.unit)
-        hello = await _hello(path)
-        if spec.python and hello["python"] != spec.python:
-            raise SubstrateError(
-                f"cannot run {spec.unit}: its charm is packed for Python {spec.python}, the image "
-                f"{self._settings.charm_base} has {hello['python']}; pack the charm for that one"
-            )
+        if self._host is None:
+            raise SubstrateError("cannot make pods before the substrate is prepared")
+        if hook_socket.name != names.HOOK_SOCKET:
+            raise SubstrateError(f"cannot use {hook_socket}: name it {names.HOOK_SOCKET}")
+        await self._pods.ensure(self._host, spec, hook_socket)
 
     async def remove_pod(self, model: str, unit: str, *, keep_storage: bool = True) -> None:
         """Remove a unit's pod, its sockets and its private folders."""
         key = (model, unit)
+        self._pods.leaving.add(key)
         await self._stop_watch(key)
-        async with self._lock(key):
-            await self._drop_pod(key)
-            record = self._pods.pop(key, None)
-            folders = [
-                names.unit_runtime_dir(self._settings, model, unit),
-                names.unit_dir(self._settings, model, unit),
-            ]
-            if record and not keep_storage:
-                inside = self._settings.home
-                folders += [p for p in map(Path, record.storage) if p.is_relative_to(inside)]
-            for folder in folders:
-                await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
-            self._write_hosts()
-
-    async def _drop_pod(self, key: Key) -> None:
-        pod = names.pod(self._settings.instance, *key)
-        argv = commands.remove_pods(self._settings, pod, seconds=commands.STOP_SECONDS)
-        done = await self._runner.run(argv, waits=False)
-        if done.code != 0:
-            raise SubstrateError(f"cannot remove the pod of {key[1]}: {done.reason}")
-
-    def _prepared(self) -> commands.Host:
-        if self._host is None:
-            raise SubstrateError("cannot make pods before the substrate is prepared")
-        return self._host
+        await self._forwarder.update()
+        await self._pods.remove(key, keep_storage=keep_storage)
 
     # Paths in the charm container
 
@@ -310,7 +145,7 @@ class PodmanSubstrate:
             dispatch.argv,
             dispatch.environment,
             names.charm_path(dispatch.unit),
-            warm=dispatch.warm or self._settings.warm,
+            warm=dispatch.warm,
         )
 
     async def running_dispatch(self, model: str, unit: str) -> bool:
@@ -331,17 +166,16 @@ class PodmanSubstrate:
         key = (model, unit)
         if key in self._watches:
             return
-        record = self._pods.get(key)
         self._watches[key] = UnitWatch(
             self._settings,
             model,
             unit,
             containers,
             after,
-            was_ready=record is not None and record.address in self._forwarding.ready,
+            was_ready=self._forwarder.had_traffic(key),
             emit=self._events.put_nowait,
-            on_ready=lambda _ready: self._spawn(self._forward()),
-            on_silence=partial(self._heal, key),
+            on_ready=lambda _: self._spawn(self._forwarder.update()),
+            on_silence=partial(self._pods.heal, key),
         )
 
     def unwatch(self, model: str, unit: str) -> None:
@@ -353,71 +187,11 @@ class PodmanSubstrate:
         if watch:
             await watch.stop()
 
-    def _spawn(self, work: Any) -> None:
-        task: asyncio.Task[None] = asyncio.create_task(work)
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
-
-    async def _heal(self, key: Key, silence: float) -> None:
-        """Start containers that somebody stopped; Podman itself restarts those that died."""
-        now = asyncio.get_running_loop().time()
-        lock = self._lock(key)
-        recently = now - self._healed.get(key, 0.0) < _HEAL_EVERY
-        if silence < _HEAL_AFTER or recently or lock.locked() or key not in self._pods:
-            return
-        self._healed[key] = now
-        async with lock:
-            with contextlib.suppress(SubstrateError):  # it is tried again while silence lasts
-                self._make_folders(self._pods[key])
-                await self._start_stopped(key, await self._containers(key))
-
     # Services
 
     async def set_services(self, services: Sequence[ServiceSpec]) -> None:
         """Make the service addresses of this instance lead as given, in one step."""
-        self._forwarding = dataclasses.replace(self._forwarding, services=tuple(services))
-        self._write_hosts()
-        await self._forward()
-
-    async def _forward(self) -> None:
-        """Load the rules for the present services and readiness, if they differ."""
-        async with self._forward_lock:
-            settings = self._settings
-            services = self._forwarding.services
-            ready = {r.address for key, r in self._pods.items() if self._is_ready(key, r)}
-            self._forwarding = Forwarding(services, frozenset(ready))
-            addresses = sorted({service.address for service in services if service.address})
-            rules = firewall.render(
-                names.table(settings.instance),
-                settings.subnet,
-                addresses,
-                firewall.forwards(services, ready),
-            )
-            if rules == self._loaded_rules:
-                return
-            await links.set_addresses(
-                self._runner, names.service_link(settings.instance), addresses
-            )
-            await self._runner.check(
-                "load the firewall's rules", ("nft", "-f", "-"), rules.encode()
-            )
-            self._loaded_rules = rules
-            records.save_forwarding(settings, self._forwarding)
-
-    def _is_ready(self, key: Key, record: PodRecord) -> bool:
-        """Tell whether a unit gets traffic; one that is not watched yet keeps what it had."""
-        watch = self._watches.get(key)
-        return watch.ready if watch else record.address in self._forwarding.ready
-
-    def _write_hosts(self) -> None:
-        """Bring the hosts files of all pods up to date."""
-        units = [hosts.Entry(r.model, r.unit, r.address) for r in self._pods.values()]
-        services = [
-            hosts.Entry(s.model, s.app, s.address) for s in self._forwarding.services if s.address
-        ]
-        for own in units:
-            path = commands.hosts_file(self._settings, own.model, own.name)
-            hosts.write(path, hosts.render(own, units, services))
+        await self._forwarder.set_services(services)
 
     # Programs in containers
 
@@ -441,47 +215,46 @@ class PodmanSubstrate:
 
     async def destroy_model(self, model: str) -> None:
         """Remove every pod, folder and service of a model."""
-        for key in [key for key in self._pods if key[0] == model]:
+        for key in [key for key in self._watches if key[0] == model]:
             await self._stop_watch(key)
-        left = tuple(s for s in self._forwarding.services if s.model != model)
-        await self.set_services(left)
-        await self._remove_pods(f"label={names.LABEL_MODEL}={model}")
-        for key in [key for key in self._pods if key[0] == model]:
-            del self._pods[key]
-            shutil.rmtree(names.unit_runtime_dir(self._settings, *key), ignore_errors=True)
+        left = [service for service in self._forwarder.services if service.model != model]
+        await self._forwarder.set_services(left)
+        await self._pods.remove_all(model)
         folder = names.model_dir(self._settings, model)
-        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
-        self._write_hosts()
-
-    async def _remove_pods(self, *filters: str) -> list[str]:
-        settings = self._settings
-        listed = await self._runner.check("list the pods", commands.list_pods(settings, *filters))
-        pods = listed.decode().split()
-        if pods:
-            argv = commands.remove_pods(settings, *pods, seconds=0)
-            await self._runner.check("remove the pods", argv)
-        return pods
+        await asyncio.to_thread(remains.remove_tree, folder)
+        self._forwarder.write_hosts()
 
     async def destroy(self) -> list[str]:
         """Remove everything of this instance from the host; return what was removed."""
-        settings = self._settings
         await self.close()
-        removed = [f"pod {pod}" for pod in await self._remove_pods()]
-        self._pods.clear()
-        listed = json.loads(
-            await self._runner.check("list containers", commands.list_containers(settings))
-            or b"[]"
-        )
-        for state in listed or ():
-            argv = commands.podman(settings, "rm", "--force", "--time=0", state["Id"])
-            await self._runner.check("remove a container", argv)
-            removed.append(f"container {state['Names'][0]}")
-        removed += await remains.remove(self._runner, settings)
-        return removed
+        removed = [f"pod {name}" for name in await self._pods.remove_all()]
+        removed += [f"container {name}" for name in await self._pods.remove_strays()]
+        return removed + await remains.remove(self._runner, self._settings)
 
 
-def _all_mounts(spec: PodSpec) -> list[Mount]:
-    return [*spec.mounts, *(mount for workload in spec.workloads for mount in workload.mounts)]
+def _define_network(settings: Settings) -> None:
+    folder = commands.networks_dir(settings)
+    folder.mkdir(exist_ok=True, mode=0o700)
+    definition = commands.network_definition(settings)
+    path = folder / f"{definition['name']}.json"
+    if not path.exists():
+        records.replace(path, definition)
+
+
+def _place_programs(settings: Settings) -> None:
+    """Put the hook commands (hard links of one program) and the agent where pods see them."""
+    _place(Path(agent.__file__), commands.agent_program(settings))
+    client = settings.home / "hook-client"
+    _place(settings.hook_client, client)
+    tools = commands.tools_dir(settings)
+    tools.mkdir(exist_ok=True)
+    for command in COMMAND_NAMES:
+        link = tools / command
+        if not (link.exists() and link.samefile(client)):
+            fresh = settings.home / ".link"
+            fresh.unlink(missing_ok=True)
+            fresh.hardlink_to(client)
+            fresh.replace(link)
 
 
 def _place(source: Path, target: Path) -> None:
@@ -493,16 +266,3 @@ def _place(source: Path, target: Path) -> None:
     fresh.write_bytes(content)
     fresh.chmod(0o755)
     fresh.replace(target)
-
-
-async def _hello(path: Path) -> dict[str, str]:
-    """Return what a unit agent says of itself, waiting for it to come up."""
-    give_up = asyncio.get_running_loop().time() + _AGENT_ANSWERS_WITHIN
-    while True:
-        try:
-            async with agent_client.watching(path) as (hello, _):
-                return hello
-        except SubstrateError:
-            if asyncio.get_running_loop().time() > give_up:
-                raise
-            await asyncio.sleep(0.05)

@@ -50,8 +50,7 @@ async def remove(runner: Runner, settings: Settings) -> list[str]:
         names.runtime_dir(settings),
     ]
     for folder in folders:
-        if folder.exists():
-            await asyncio.to_thread(shutil.rmtree, folder)
+        if await asyncio.to_thread(remove_tree, folder):
             removed.append(f"folder {folder}")
     for program in (commands.agent_program(settings), settings.home / "hook-client"):
         program.unlink(missing_ok=True)
@@ -59,6 +58,14 @@ async def remove(runner: Runner, settings: Settings) -> list[str]:
     if shared.is_dir() and not any(shared.iterdir()):
         shared.rmdir()
     return removed
+
+
+def remove_tree(folder: Path) -> bool:
+    """Remove a folder with all that is in it; return whether it was there."""
+    if not folder.exists():
+        return False
+    shutil.rmtree(folder)
+    return True
 
 
 async def _remove_cgroups(parent: str) -> bool:
