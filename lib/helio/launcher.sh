@@ -3,8 +3,9 @@
 # the output of a command such as `helio openrc` is data.
 #
 # Only the distribution's own Python is used: packed charms and the containers that run them need
-# its minor version. Settings of the calling shell (PIP_*, UV_*, PYTHON*) are dropped, so that an
-# environment is the same wherever it is made; files such as /etc/pip.conf and proxies still count.
+# its minor version. Settings of the calling shell (PIP_*, UV_*, PYTHON*) are dropped, except which
+# index to use, so that an environment is the same wherever it is made; files such as
+# /etc/pip.conf and proxies still count.
 
 python=/usr/bin/python3
 
@@ -13,7 +14,12 @@ fail() { printf 'error: %s\n' "$*" >&2; exit 1; }
 
 drop_ambient_settings() {
     for name in $(env | sed -n 's/^\(\(PIP\|UV\|PYTHON\|VIRTUAL_ENV\)[A-Z_]*\)=.*/\1/p'); do
-        unset "$name"
+        case $name in
+            # Where packages come from is the operator's choice; hashes guard what comes.
+            UV_DEFAULT_INDEX | UV_INDEX | UV_INDEX_URL | UV_EXTRA_INDEX_URL) ;;
+            PIP_INDEX_URL | PIP_EXTRA_INDEX_URL) ;;
+            *) unset "$name" ;;
+        esac
     done
     # Everything that is downloaded stays in the checkout: removing the checkout removes it.
     export UV_CACHE_DIR="$root/build/cache/uv"

@@ -15,7 +15,7 @@ from helio.settings import Settings
 from helio.steps import rehearse
 from helio.tree import Tree
 
-SETTINGS = Settings(home=Path("/home"), store=Path("/home/store"))
+SETTINGS = Settings(home=Path("/home"), store=Path("/home/storage"))
 MANIFEST = """
 {release: "2026.2", base: ubuntu@24.04, arch: amd64, channels: {}, versions: {},
  images: {db-image: mariadb}, applications: {db: {charm: db-k8s}, api: {charm: api-k8s}}}

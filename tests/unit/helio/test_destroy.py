@@ -9,10 +9,10 @@ from helio.settings import Settings
 JOURNAL = Path("/home/journal.json")
 MOUNTS = """\
 /dev/vda1 / ext4 rw 0 0
-/dev/vda1 /var/lib/helio/store/overlay ext4 rw 0 0
-overlay /var/lib/helio/store/overlay/abc/merged overlay rw 0 0
-shm /var/lib/helio/store/overlay-containers/abc/userdata/shm tmpfs rw 0 0
-tmpfs /var/lib/helio-other/store tmpfs rw 0 0
+/dev/vda1 /var/lib/helio/storage/overlay ext4 rw 0 0
+overlay /var/lib/helio/storage/overlay/abc/merged overlay rw 0 0
+shm /var/lib/helio/storage/overlay-containers/abc/userdata/shm tmpfs rw 0 0
+tmpfs /var/lib/helio-other/storage tmpfs rw 0 0
 """
 
 
@@ -48,11 +48,13 @@ def firewall(host):
 
 
 def test_mounts_of_the_store_are_found_innermost_first():
-    found = destroy.mounts_below(MOUNTS, [Path("/var/lib/helio/store"), Path("/run/helio/store")])
+    found = destroy.mounts_below(
+        MOUNTS, [Path("/var/lib/helio/storage"), Path("/run/helio/storage")]
+    )
     assert found == [
-        "/var/lib/helio/store/overlay-containers/abc/userdata/shm",
-        "/var/lib/helio/store/overlay/abc/merged",
-        "/var/lib/helio/store/overlay",
+        "/var/lib/helio/storage/overlay-containers/abc/userdata/shm",
+        "/var/lib/helio/storage/overlay/abc/merged",
+        "/var/lib/helio/storage/overlay",
     ]
 
 
@@ -69,7 +71,7 @@ def test_an_empty_store_is_unmounted(host, reporter):
     step = destroy.UnmountStore(Settings())
     assert not step.is_done(host)
     step.apply(host, reporter)
-    assert host.changes[-1] == "umount /var/lib/helio/store/overlay"
+    assert host.changes[-1] == "umount /var/lib/helio/storage/overlay"
 
 
 def test_chains_that_were_there_before_stay(host, firewall):
@@ -161,6 +163,6 @@ def test_only_a_purge_takes_images_packages_and_the_home(tmp_path):
 
 
 def test_run_time_state_in_a_folder_of_its_own_is_removed():
-    settings = Settings(home=Path("/var/lib/helio-b"), store=Path("/var/lib/shared/store"))
+    settings = Settings(home=Path("/var/lib/helio-b"), store=Path("/var/lib/shared/storage"))
     assert destroy._run_folders(settings) == ()
     assert destroy._run_folders(Settings()) == (Path("/run/helio"),)

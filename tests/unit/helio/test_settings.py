@@ -9,7 +9,7 @@ from helio.settings import Settings
 
 def test_without_a_file_the_defaults_count(tmp_path):
     found = settings.load({"HELIO_HOME": str(tmp_path)})
-    assert found == Settings(home=tmp_path, store=tmp_path / "store")
+    assert found == Settings(home=tmp_path, store=tmp_path / "storage")
 
 
 def test_without_a_variable_the_home_is_the_system_wide_one():
@@ -18,15 +18,15 @@ def test_without_a_variable_the_home_is_the_system_wide_one():
 
 def test_a_second_cloud_may_share_the_store(tmp_path):
     (tmp_path / "helio.yaml").write_text(
-        "instance: second\nsubnet: 10.9.0.0/20\nstore: /var/lib/helio/store\n"
+        "instance: second\nsubnet: 10.9.0.0/20\nstore: /var/lib/helio/storage\n"
     )
     found = settings.load({"HELIO_HOME": str(tmp_path)})
     assert (found.instance, found.subnet) == ("second", "10.9.0.0/20")
-    assert found.store_run == Settings().store_run == Path("/run/helio/store")
+    assert found.store_run == Settings().store_run == Path("/run/helio/storage")
 
 
 def test_a_store_elsewhere_has_run_time_state_of_its_own():
-    assert Settings(store=Path("/data/store")).store_run == Path("/run/helio/data/store")
+    assert Settings(store=Path("/data/storage")).store_run == Path("/run/helio/data/storage")
 
 
 @pytest.mark.parametrize(

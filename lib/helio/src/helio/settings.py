@@ -35,7 +35,7 @@ class Settings:
     instance: str = "helio"
     subnet: str = "10.131.0.0/20"
     model: str = "openstack"
-    store: Path = DEFAULT_HOME / "store"
+    store: Path = DEFAULT_HOME / "storage"
 
     @property
     def file(self) -> Path:
@@ -118,7 +118,7 @@ def load(environ: Mapping[str, str]) -> Settings:
         HelioError: `helio.yaml` has an unknown key or a value that cannot be used.
     """
     folder = home(environ)
-    settings = Settings(home=folder, store=folder / "store")
+    settings = Settings(home=folder, store=folder / "storage")
     if not settings.file.is_file():
         return settings
     try:

@@ -1,16 +1,18 @@
-"""`helio images`: build and list the images of a cloud."""
+"""`helio images`: build, list and lock the images of a cloud."""
 
 import click
 
 from helio import bootstrap as steps
 from helio.cli.context import current, format_option, logged_host, require_root
+from helio.host import HelioError, LocalHost
+from helio.images.lock import make_lock
 from helio.report import reporter, show_json, show_table
 from helio.tree import find_tree
 
 
 @click.group()
 def images() -> None:
-    """Build and list the images that the charms run."""
+    """Build, list and lock the images that the charms run."""
 
 
 @images.command()
@@ -26,6 +28,22 @@ def build(names: tuple[str, ...]) -> None:
     tell.done("Build images")
     for reference in built.values():
         click.echo(reference)
+
+
+@images.command()
+@click.argument("names", nargs=-1)
+def lock(names: tuple[str, ...]) -> None:
+    """Resolve the Python packages of the named images, or of all that have some, anew.
+
+    Writes requirements.lock, and lifted.yaml with the constraints that could not hold.
+    """
+    folders = find_tree().root / "images"
+    found = sorted(path.parent.name for path in folders.glob("*/requirements.in"))
+    for name in names or found:
+        if name not in found:
+            raise HelioError(f"cannot lock {name}: it has no requirements.in; {found} have")
+        lifted = make_lock(folders / name, LocalHost())
+        click.echo(f"{name}: locked, {len(lifted)} constraint(s) lifted")
 
 
 @images.command("list")
