@@ -122,7 +122,7 @@ def ensure_file(container: ops.Container, content: Content) -> bool:
         (present.permissions, present.user, present.group)
         == (content.mode, content.user, content.group)
     )
-    if right and container.pull(content.path, encoding=None).read() == content.text.encode():
+    if right and _read(container, content.path) == content.text:
         return False
     container.push(
         content.path,
@@ -153,6 +153,11 @@ def ensure_directory(container: ops.Container, directory: DirectoryContent) -> N
             container.remove_path(info.path, recursive=True)
 
 
+def _read(container: ops.Container, path: str) -> str:
+    with container.pull(path) as file:
+        return file.read()
+
+
 def _info(container: ops.Container, path: str) -> ops.pebble.FileInfo | None:
     try:
         found = container.list_files(path, itself=True)
@@ -170,7 +175,7 @@ class _State:
         self._container = container
         self._data: dict[str, typing.Any] = {}
         with contextlib.suppress(ops.pebble.PathError):  # a fresh container has none
-            self._data = json.loads(container.pull(STATE).read())
+            self._data = json.loads(_read(container, STATE))
 
     def get(self, section: str) -> dict[str, typing.Any]:
         """Give one section of the record."""

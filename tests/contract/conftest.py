@@ -1,0 +1,396 @@
+"""What the contract tests of charms share: every charm, and a small world to run one in.
+
+The world plays Juju and the charm's neighbours: what a related application publishes comes from
+the test data of its interface, so a charm and an interface are held against each other. Workload
+programs are fakes that behave: they keep state and fail on a command that nobody declared.
+"""
+
+import dataclasses
+import functools
+import hashlib
+import importlib
+import importlib.util
+import json
+import pathlib
+import re
+import sys
+import time
+import types
+
+import ops
+import pytest
+import yaml
+from ops import testing
+
+from charmkit import observe, workload
+from charmkit.spec import PEERS
+
+ROOT = pathlib.Path(__file__).parents[2]
+CHARMS = sorted(path.parent.name for path in ROOT.glob("charms/*/charmcraft.yaml"))
+
+
+# --- charms ------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Charm:
+    """A charm of this repository."""
+
+    name: str
+    folder: pathlib.Path
+    module: types.ModuleType
+
+    @functools.cached_property
+    def metadata(self):
+        return yaml.safe_load((self.folder / "charmcraft.yaml").read_text())
+
+    @functools.cached_property
+    def type(self):
+        found = [
+            each
+            for each in vars(self.module).values()
+            if isinstance(each, type) and issubclass(each, ops.CharmBase)
+        ]
+        assert len(found) == 1, "a charm.py has one charm"
+        return found[0]
+
+    @functools.cached_property
+    def service(self):
+        from charmkit.service import Service
+
+        found = [each for each in vars(self.module).values() if isinstance(each, Service)]
+        assert len(found) == 1, "a charm.py has one Service"
+        return found[0]
+
+    def endpoints(self, role):
+        return self.metadata.get(role, {})
+
+    @property
+    def required(self):
+        """Endpoints without which the charm does not work."""
+        requires = self.endpoints("requires")
+        return sorted(name for name, each in requires.items() if not each.get("optional"))
+
+    @property
+    def containers(self):
+        return sorted(self.metadata.get("containers", {}))
+
+
+@functools.cache
+def load(name):
+    """Import a charm's charm.py under a name of its own, its neighbours in src included."""
+    folder = ROOT / "charms" / name
+    source = folder / "src"
+    siblings = [path.stem for path in source.glob("*.py") if path.stem != "charm"]
+    before = {each: sys.modules.pop(each, None) for each in siblings}
+    sys.path.insert(0, str(source))
+    try:
+        spec = importlib.util.spec_from_file_location(f"charm of {name}", source / "charm.py")
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[spec.name] = module  # ops.testing looks the charm's file up there
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.remove(str(source))
+        for each in siblings:
+            sys.modules.pop(each, None)
+            if before[each] is not None:
+                sys.modules[each] = before[each]
+    return Charm(name, folder, module)
+
+
+@pytest.fixture(params=CHARMS)
+def charm(request):
+    return load(request.param)
+
+
+# --- workloads ---------------------------------------------------------------------------------
+
+
+class FakeKeystone:
+    """Keystone's API as the script `accounts.py` uses it: collections in memory."""
+
+    def __init__(self):
+        self.items = {}
+        self.assigned = set()
+
+    def log_in(self, admin):
+        return "id-of-admin", "id-of-admin-project"
+
+    def find(self, kind, **filters):
+        items = self.items.setdefault(kind, [])
+        return next((each for each in items if filters.items() <= each.items()), None)
+
+    def ensure(self, kind, filters, values=None):
+        found = self.find(kind, **filters)
+        if found is None:
+            text = json.dumps([kind, filters], sort_keys=True)
+            found = {"id": hashlib.sha256(text.encode()).hexdigest()[:8], **filters}
+            self.items[kind].append(found)
+        found.update(values or {})
+        return found
+
+    def put(self, path):
+        self.assigned.add(path)
+
+    def ensure_region(self, name):
+        self.ensure("regions", {"id": name})
+
+
+class Programs:
+    """The programs of every workload container, by the name of the executable or script."""
+
+    def __init__(self):
+        self.keystone = FakeKeystone()
+        self.commands = []
+        self._programs = {
+            "keystone-manage": lambda stdin: "",
+            "placement-manage": lambda stdin: "",
+            "accounts.py": self._accounts,
+            "check_overrides.py": lambda stdin: "[]",
+            "online.sh": lambda stdin: "",
+            "online": lambda stdin: "",
+            "mariadb": self._sql,
+        }
+
+    def run(self, argv, stdin):
+        words = [pathlib.PurePath(word).name for word in argv]
+        name = words[1] if words[0] in ("sh", "python3") else words[0]
+        assert name in self._programs, f"nobody declared the program of {argv}"
+        if not name.startswith("online"):
+            self.commands.append(name)
+        return self._programs[name](stdin)
+
+    def _accounts(self, stdin):
+        path = ROOT / "charms/keystone-k8s/src/templates/accounts.py"
+        spec = importlib.util.spec_from_file_location("accounts", path)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return json.dumps(module.make(self.keystone, json.loads(stdin)))
+
+    def _sql(self, stdin):
+        names = sorted(set(re.findall(r"CREATE USER IF NOT EXISTS '([^']+)'@", stdin)))
+        return json.dumps({"version": "10.11.13-MariaDB", "accounts": names or None})
+
+
+class Done:
+    """A process that has ended well."""
+
+    def __init__(self, output):
+        self._output = output
+
+    def wait_output(self):
+        return self._output, ""
+
+
+@pytest.fixture
+def programs(monkeypatch):
+    """Run workload programs by fakes, without real time passing."""
+    fakes = Programs()
+
+    def execute(container, command, *, stdin="", **_):
+        return Done(fakes.run(command, stdin))
+
+    monkeypatch.setattr(ops.Container, "exec", execute)
+    monkeypatch.setattr(workload.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(time, "time", lambda: 1_790_000_000.0)
+    # With the same randomness in every dispatch, equal facts give equal passwords and keys.
+    monkeypatch.setattr(observe.os, "urandom", lambda size: b"r" * size)
+    return fakes
+
+
+# --- the world ---------------------------------------------------------------------------------
+
+
+ANSWERS = {}
+
+
+class World:
+    """One unit of a charm, and what is around it."""
+
+    def __init__(self, charm, folder, leader=True):
+        self.charm = charm
+        self.context = testing.Context(charm.type, charm_root=charm.folder)
+        self.files = folder
+        containers = set()
+        for name in charm.containers:
+            mounts = {}
+            for place in ("etc", "var"):
+                (folder / name / place).mkdir(parents=True, exist_ok=True)
+                mounts[place] = testing.Mount(location=f"/{place}", source=folder / name / place)
+            containers.add(testing.Container(name, can_connect=False, mounts=mounts))
+        peers = {testing.PeerRelation(PEERS, id=1)} if PEERS in charm.endpoints("peers") else set()
+        self.state = testing.State(
+            leader=leader,
+            containers=containers,
+            relations=peers,
+            storages={testing.Storage(name) for name in charm.endpoints("storage")},
+            model=testing.Model("cloud"),
+        )
+        endpoints = sorted({*charm.endpoints("requires"), *charm.endpoints("provides")})
+        self._ids = {endpoint: number for number, endpoint in enumerate(endpoints)}
+
+    def run(self, event):
+        self.state = self.context.run(event, self.state)
+        return self.state
+
+    @property
+    def status(self):
+        return self.state.unit_status
+
+    def ready_containers(self):
+        return [each.name for each in self.state.containers if each.can_connect]
+
+    def start_container(self, name):
+        container = dataclasses.replace(self.state.get_container(name), can_connect=True)
+        others = {each for each in self.state.containers if each.name != name}
+        self.state = dataclasses.replace(self.state, containers={*others, container})
+        return self.run(self.context.on.pebble_ready(container))
+
+    def relation(self, endpoint):
+        return self.state.get_relations(endpoint)[0]
+
+    def integrate(self, endpoint):
+        """Relate an endpoint: created, joined, changed."""
+        # The first id does not depend on the order, so that passwords, whose names hold it, do
+        # not either; a relation that comes back has another one.
+        self._ids[endpoint] = self._ids[endpoint] + 100
+        relation = testing.Relation(
+            endpoint,
+            id=self._ids[endpoint],
+            remote_app_name=f"the-{endpoint}",
+            remote_units_data={},
+        )
+        self.state = dataclasses.replace(self.state, relations={*self.state.relations, relation})
+        self.run(self.context.on.relation_created(relation))
+        joined = dataclasses.replace(self.relation(endpoint), remote_units_data={0: {}})
+        self._replace(joined)
+        self.run(self.context.on.relation_joined(joined, remote_unit=0))
+        self.run(self.context.on.relation_changed(self.relation(endpoint), remote_unit=0))
+
+    def _replace(self, relation):
+        others = {each for each in self.state.relations if each.id != relation.id}
+        self.state = dataclasses.replace(self.state, relations={*others, relation})
+
+    def unheard(self):
+        """Name the endpoints whose other end has something to say that we have not heard."""
+        return sorted(
+            relation.endpoint
+            for relation in self.state.relations
+            if relation.endpoint != PEERS and self._answer(relation) != relation
+        )
+
+    def hear(self, endpoint):
+        """Let the other end publish its answer."""
+        relation = self._answer(self.relation(endpoint))
+        side = self._side(relation)
+        secrets = {
+            testing.Secret(tracked_content=dict(content), id=uri)
+            for uri, content in side.secrets.items()
+        }
+        known = {each for each in self.state.secrets if each.id not in side.secrets}
+        self.state = dataclasses.replace(self.state, secrets={*known, *secrets})
+        self._replace(relation)
+        self.run(self.context.on.relation_changed(relation, remote_unit=0))
+
+    def _side(self, relation):
+        role = "requires" if relation.endpoint in self.charm.endpoints("requires") else "provides"
+        interface = self.charm.endpoints(role)[relation.endpoint]["interface"]
+        module = importlib.import_module(f"charmkit.interfaces.{interface.replace('-', '_')}")
+        other = module.provider_side if role == "requires" else module.requirer_side
+        bags = relation.local_app_data, relation.local_unit_data
+        # One answer to one question: a signature, for example, is another one each time.
+        question = (module.__name__, role, json.dumps(bags, sort_keys=True))
+        if question not in ANSWERS:
+            ANSWERS[question] = other(*bags)
+        return ANSWERS[question]
+
+    def _answer(self, relation):
+        side = self._side(relation)
+        return dataclasses.replace(
+            relation,
+            remote_app_data=dict(side.app_bag),
+            remote_units_data={0: dict(side.unit_bag)},
+        )
+
+    def settle(self):
+        """Let the others answer until nobody has anything to say."""
+        for _ in range(30):
+            unheard = self.unheard()
+            if not unheard:
+                return
+            self.hear(unheard[0])
+        pytest.fail("the charm and its neighbours never settle")
+
+    def break_(self, endpoint):
+        relation = self.relation(endpoint)
+        self.run(self.context.on.relation_broken(relation))
+        others = {each for each in self.state.relations if each.id != relation.id}
+        self.state = dataclasses.replace(self.state, relations=others)
+
+    def facts(self):
+        """Give what the unit has made of the world, in a form that can be compared."""
+        return {
+            "status": (self.status.name, self.status.message),
+            "ports": sorted(port.port for port in self.state.opened_ports),
+            "bags": {
+                relation.endpoint: (
+                    self._without_ids(relation.local_app_data),
+                    self._without_ids(relation.local_unit_data),
+                )
+                for relation in self.state.relations
+            },
+            "secrets": sorted(
+                json.dumps([self._without_ids({"": each.label})[""], each.latest_content])
+                for each in self.state.secrets
+                if each.owner
+            ),
+            "layers": {
+                container.name: json.dumps(container.plan.to_dict(), sort_keys=True)
+                for container in self.state.containers
+            },
+            "files": {
+                str(path.relative_to(self.files)): self._without_ids({"": path.read_text()})[""]
+                for path in sorted(self.files.rglob("*"))
+                if path.is_file()
+            },
+        }
+
+    def _without_ids(self, bag):
+        """Replace the ids of secrets, which are random, by their labels."""
+        names = {each.id: f"<{each.label}>" for each in self.state.secrets if each.owner}
+        result = dict(bag)
+        for key in result:
+            for id_, name in names.items():
+                result[key] = result[key].replace(id_, name)
+        return result
+
+
+@pytest.fixture
+def make_world(programs, tmp_path):
+    """Make worlds; each has a folder of its own."""
+    count = iter(range(10_000))
+
+    def make(charm, leader=True):
+        return World(charm, tmp_path / f"world-{next(count)}", leader)
+
+    return make
+
+
+@pytest.fixture
+def fresh(charm, make_world):
+    """A unit that has just been deployed: nothing is integrated, its containers are up."""
+    world = make_world(charm)
+    for name in charm.containers:
+        world.start_container(name)
+    world.run(world.context.on.config_changed())
+    world.run(world.context.on.start())
+    return world
+
+
+@pytest.fixture
+def active(charm, fresh):
+    """A unit with every integration that it must have, and a client on every endpoint it offers."""
+    for endpoint in (*charm.required, *charm.endpoints("provides")):
+        fresh.integrate(endpoint)
+    fresh.settle()
+    return fresh

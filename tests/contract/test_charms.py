@@ -1,0 +1,247 @@
+"""What every charm of this repository holds, whatever it runs."""
+
+import pathlib
+
+import pytest
+from charmcraft.models import project
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from ops import testing
+
+
+# --- metadata ----------------------------------------------------------------------------------
+
+
+# Charmcraft 4.5 reads a field of its own that it calls deprecated.
+@pytest.mark.filterwarnings("ignore:The 'charmhub' field:DeprecationWarning")
+def test_charmcraft_accepts_the_metadata(charm):
+    made = project.CharmcraftProject.unmarshal(charm.metadata)
+    assert (made.name, made.type) == (charm.name, "charm")
+
+
+def test_metadata_and_service_name_the_same_endpoints(charm):
+    needs = {each.endpoint for each in charm.service.needs}
+    provides = {each.endpoint for each in charm.service.provides}
+    assert needs == set(charm.endpoints("requires"))
+    assert provides == set(charm.endpoints("provides"))
+
+
+def test_every_container_has_an_image(charm):
+    images = {each["resource"] for each in charm.metadata.get("containers", {}).values()}
+    assert images == set(charm.metadata.get("resources", {}))
+    assert set(charm.containers) == ({charm.service.name} if charm.service.processes else set())
+
+
+def test_every_option_of_the_service_is_in_the_metadata(charm):
+    options = set(charm.metadata.get("config", {}).get("options", {}))
+    assert {each.name for each in charm.service.options} <= options
+
+
+def test_every_option_has_a_type_a_default_and_a_description(charm):
+    options = charm.metadata.get("config", {}).get("options", {})
+    lacking = [
+        name for name, each in options.items() if {"type", "default", "description"} - each.keys()
+    ]
+    assert lacking == []
+
+
+def test_actions_refuse_what_they_do_not_know(charm):
+    actions = charm.metadata.get("actions", {})
+    assert [name for name, each in actions.items() if each.get("additionalProperties", True)] == []
+    assert {each.action for each in charm.service.own_secrets if each.action} <= set(actions)
+
+
+def test_a_charm_is_described_to_operators(charm):
+    readme = (charm.folder / "README.md").read_text()
+    options = charm.metadata.get("config", {}).get("options", {})
+    actions = charm.metadata.get("actions", {})
+    assert [name for name in (*options, *actions) if f"`{name}`" not in readme] == []
+
+
+# --- life --------------------------------------------------------------------------------------
+
+
+def test_a_fresh_unit_names_what_it_misses(charm, fresh):
+    if charm.required:
+        assert isinstance(fresh.status, testing.BlockedStatus)
+        missing = fresh.status.message.removeprefix("missing integration: ").split(", ")
+        assert sorted(missing) == charm.required
+    else:
+        assert fresh.status == testing.ActiveStatus()
+
+
+def test_a_unit_waits_for_its_container(charm, make_world):
+    world = make_world(charm)
+    for endpoint in charm.required:
+        world.integrate(endpoint)
+    world.settle()
+    world.run(world.context.on.config_changed())
+    if charm.containers:
+        assert world.status == testing.WaitingStatus(
+            f"waiting for container: {charm.containers[0]}"
+        )
+    else:
+        assert world.status == testing.ActiveStatus()
+
+
+def test_all_integrations_make_a_unit_active(active):
+    assert active.status == testing.ActiveStatus()
+
+
+def test_every_process_runs_and_is_checked(charm, active):
+    for name in charm.containers:
+        container = active.state.get_container(name)
+        assert {process.name for process in charm.service.processes} == set(container.services)
+        assert "online" in container.plan.checks
+
+
+def test_each_missing_integration_is_named_again_when_it_breaks(charm, active):
+    before = active.state
+    for endpoint in charm.required:
+        active.state = before
+        active.break_(endpoint)
+        assert active.status == testing.BlockedStatus(f"missing integration: {endpoint}")
+
+
+def test_what_runs_stays_as_it_is_when_an_integration_breaks(charm, active):
+    plans = {each.name: each.plan.to_dict() for each in active.state.containers}
+    before = active.state
+    for endpoint in charm.required:
+        active.state = before
+        active.break_(endpoint)
+        assert {each.name: each.plan.to_dict() for each in active.state.containers} == plans
+
+
+def test_an_integration_that_comes_back_makes_the_unit_active_again(charm, active):
+    for endpoint in charm.required:
+        active.break_(endpoint)
+        active.integrate(endpoint)
+        active.settle()
+        assert active.status == testing.ActiveStatus()
+
+
+def test_a_second_run_changes_nothing(active, programs):
+    active.run(active.context.on.update_status())
+    before, ran = active.facts(), list(programs.commands)
+    active.run(active.context.on.config_changed())
+    active.run(active.context.on.update_status())
+    assert active.facts() == before
+    assert programs.commands == ran
+
+
+def test_a_process_starts_once(charm, active):
+    starts = [status for status in active.context.unit_status_history]
+    shown = [each.message for each in starts if each.message.startswith("starting ")]
+    assert len(shown) <= 1
+
+
+def test_a_follower_writes_nothing_that_only_a_leader_may(charm, make_world):
+    world = make_world(charm, leader=False)
+    for name in charm.containers:
+        world.start_container(name)
+    for endpoint in (*charm.required, *charm.endpoints("provides")):
+        world.integrate(endpoint)
+    # Without a leader nobody asks for anything in the name of the application.
+    assert [each.local_app_data for each in world.state.relations if each.local_app_data] == []
+    assert [each for each in world.state.secrets if each.owner == "app"] == []
+
+
+def test_a_stop_takes_the_unit_out_of_service(charm, active):
+    active.run(active.context.on.stop())
+    for name in charm.containers:
+        container = active.state.get_container(name)
+        assert container.plan.checks["online"].exec == {"command": "/bin/false"}
+        assert [each for each in container.services.values() if each.is_running()] == []
+
+
+def test_no_secret_is_in_a_bag_or_on_a_command_line(active):
+    values = _credentials(active)
+    texts = [
+        text
+        for relation in active.state.relations
+        for bag in (relation.local_app_data, relation.local_unit_data)
+        for text in bag.values()
+    ]
+    texts += [str(container.plan.to_dict()) for container in active.state.containers]
+    texts += [line.message for line in active.context.juju_log]
+    assert [text for text in texts for value in values if value in text] == []
+
+
+def test_files_with_secrets_are_not_for_everybody(active):
+    values = _credentials(active)
+    readable = [
+        path
+        for path in active.files.rglob("*")
+        if path.is_file() and path.stat().st_mode & 0o007 and _holds(path, values)
+    ]
+    assert readable == []
+
+
+PUBLIC = {"username", "tls", "tls-ca", "ca-certificate", "csr", "previous-ca-certificate"}
+
+
+def _credentials(world):
+    """Give every value in a secret that nobody else may see."""
+    return {
+        value
+        for secret in world.state.secrets
+        for key, value in (secret.latest_content or {}).items()
+        if key not in PUBLIC
+    }
+
+
+def _holds(path: pathlib.Path, values):
+    text = path.read_text()
+    return any(value in text for value in values)
+
+
+# --- order -------------------------------------------------------------------------------------
+
+
+@settings(
+    max_examples=8,
+    deadline=None,
+    derandomize=True,
+    phases=[Phase.generate],  # a dispatch is slow: no time to search for a smaller example
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(data=st.data())
+def test_any_order_of_events_ends_in_the_same_state(charm, make_world, data):
+    """Take the events of a deployment in any order that Juju may choose."""
+    if charm.name not in SETTLED:
+        SETTLED[charm.name] = _settled(make_world(charm), choose=lambda steps: steps[0])
+    found = _settled(
+        make_world(charm), choose=lambda steps: data.draw(st.sampled_from(steps), label="next")
+    )
+    assert found == SETTLED[charm.name]
+
+
+SETTLED = {}  # charm → the state in which the plainest order ends
+
+
+def _settled(world, choose):
+    charm, left = world.charm, 3
+    endpoints = [*charm.required, *charm.endpoints("provides")]
+    containers = list(charm.containers)
+    while True:
+        steps = [("integrate", each) for each in endpoints]
+        steps += [("container", each) for each in containers]
+        steps += [("hear", each) for each in world.unheard()]
+        if left and steps:
+            steps.append(("event", "update_status"))
+        if not steps:
+            break
+        kind, name = choose(steps)
+        if kind == "integrate":
+            endpoints.remove(name)
+            world.integrate(name)
+        elif kind == "container":
+            containers.remove(name)
+            world.start_container(name)
+        elif kind == "hear":
+            world.hear(name)
+        else:
+            left -= 1
+            world.run(getattr(world.context.on, name)())
+    world.run(world.context.on.update_status())
+    return world.facts()
