@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from localjuju import resolver, secrets
+from localjuju import relating, secrets
 from localjuju.model import Life, Model, Relation
 
 
@@ -21,7 +21,7 @@ def cascade(model: Model) -> bool:
                 changed = True
         for relation in model.relations_of(app.name):
             # A peer relation stays for as long as there are peers.
-            if relation.life is Life.ALIVE and not resolver.is_peer(relation):
+            if relation.life is Life.ALIVE and not relating.is_peer(relation):
                 relation.life = Life.DYING
                 changed = True
     return changed
@@ -36,7 +36,7 @@ def reap(model: Model) -> bool:
             changed = True
     for app in [a for a in model.applications.values() if a.life is not Life.ALIVE]:
         relations = model.relations_of(app.name)
-        if model.units_of(app.name) or not all(resolver.is_peer(r) for r in relations):
+        if model.units_of(app.name) or not all(relating.is_peer(r) for r in relations):
             continue
         for relation in relations:
             _forget_relation(model, relation)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
+import math
 import os
 import random
 import shutil
@@ -87,6 +88,7 @@ class UnitWorker:
         self._socket = shared.hook_socket(model.name, unit.name)
         self._server = HookServer(self._command_served)
         self._context: HookContext | None = None
+        self._tried = False  # whether this engine has had a look at the pod
         self._looked_at = False
         self._troubles = 0  # pods that failed and dispatches that were cut off, in a row
         self._not_before = 0.0
@@ -113,7 +115,7 @@ class UnitWorker:
             self._shared.persist(model)
         if unit.removed:
             return
-        if resolver.wants_new_pod(unit, model):
+        if (self._tried or not unit.pod_generation) and resolver.wants_new_pod(unit, model):
             resolver.new_pod(unit, model)
             self._not_before = 0.0
             self._shared.persist(model)
@@ -129,10 +131,13 @@ class UnitWorker:
             return
         if resolver.idle(unit, now):
             self._shared.persist(model)
-        await self._wait(resolver.wake_at(unit, model, now))
+        # Not sooner than in a second: no mistake in a rule may become a busy loop.
+        await self._wait(max(now + 1.0, resolver.wake_at(unit, model, now)))
 
     async def _wait(self, until: float) -> None:
-        timer = self._shared.clock.call_at(until, self.wake.set) if until < 1e12 else None
+        timer = None
+        if math.isfinite(until):
+            timer = self._shared.clock.call_at(until, self.wake.set)
         try:
             await self.wake.wait()
         finally:
@@ -156,6 +161,7 @@ class UnitWorker:
             self._pod_failed(str(error))
             return
         finally:
+            self._tried = True
             self._shared.pod_looked_at(model.name, unit.name)
         self._looked_at = True
         after = {name: workload.newest(view) for name, view in unit.containers.items()}

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from localjuju import leadership, lifecycle, resolver
+from localjuju import facts, leadership, lifecycle, relating, resolver
 from localjuju.model import (
     Action,
     Bag,
@@ -602,13 +602,13 @@ def test_update_status_interval_is_taken_from_the_model(pair):
     ("text", "seconds"), [("5m", 300), ("1h30m", 5400), ("90s", 90), ("1.5h", 5400)]
 )
 def test_durations_are_read_as_juju_writes_them(text, seconds):
-    assert resolver.duration(text) == seconds
+    assert facts.duration(text) == seconds
 
 
 @pytest.mark.parametrize("text", ["", "5", "m", "5x", "5m x"])
 def test_a_text_that_is_no_duration_is_refused(text):
     with pytest.raises(ValueError, match="not a duration"):
-        resolver.duration(text)
+        facts.duration(text)
 
 
 # --- Pods, workloads, secrets, actions -----------------------------------------------------------
@@ -1048,11 +1048,11 @@ def test_a_world_left_alone_comes_to_rest_with_every_bag_delivered(new_world, se
         assert unit.started
         for number, view in unit.relations.items():
             relation = model.relations[number]
-            others = resolver.remote_units(relation, unit)
+            others = relating.remote_units(relation, unit)
             assert sorted(view.members) == sorted(others)
             for name, version in view.members.items():
                 assert version == relation.unit_bags[name].version
-            remote = resolver.remote_end(relation, unit.app).app
+            remote = relating.remote_end(relation, unit.app).app
             bag = relation.app_bags.get(remote)
             if bag is not None and bag.version:
                 assert view.app_versions.get(remote) == bag.version

@@ -107,7 +107,7 @@ def test_a_pod_has_its_containers_with_image_index_and_mounts(fresh):
 def test_a_missing_image_is_named(fresh):
     fresh.model.applications["db"].resources.clear()
     fresh.model.units["db/0"].address = "10.5.0.64"
-    with pytest.raises(wanted.WantedError, match="attach the resource c-image"):
+    with pytest.raises(wanted.WantedError, match="attach the resource 'c-image'"):
         wanted.pod_spec(fresh.model, fresh.model.units["db/0"], RESOURCES)
 
 
