@@ -1,3 +1,4 @@
+import dataclasses
 import json
 from pathlib import Path
 
@@ -14,7 +15,7 @@ BOOKWORM = Distro(
     python="3.11",
     components=("main",),
     keyring=Path("/usr/share/keyrings/debian-archive-keyring.gpg"),
-    mirrors={"http://archive.example/debian": ("bookworm",)},
+    archives={"debian": ("bookworm",)},
 )
 SECRET = "s3cret"
 
@@ -140,7 +141,7 @@ def builder(machine, tmp_path):
         machine,
         store=Store(Path("/store"), Path("/run-store")),
         cache=tmp_path / "cache",
-        mirror="http://near.example/debian",
+        mirror="http://near.example",
     )
 
 
@@ -239,21 +240,26 @@ def test_the_hosts_settings_reach_a_build_only_as_private_files(builder, machine
     assert not any(SECRET in content for content, _ in machine.files.values())
 
 
-def test_a_mirror_is_used_for_the_build_and_not_written_into_the_image(builder, machine):
-    neutral = []
-    write = machine.write
-
-    def watch(path, content, mode=0o644):
-        if path.name == "distro.sources":
-            neutral.append(content)
-        write(path, content, mode)
-
-    machine.write = watch
+def test_a_mirror_is_used_for_the_build_and_not_left_in_the_image(builder, machine):
     builder.build("base")
+    argv = machine.argv("mmdebstrap")
 
-    assert "http://near.example/debian" in machine.secrets["apt-sources"]
-    assert "http://archive.example/debian" in neutral[0]
-    assert "near.example" not in neutral[0]
+    assert "URIs: http://near.example/debian" in machine.secrets["apt-sources"]
+    assert argv[-1].endswith("bootstrap.sources")
+    assert any("customize-hook" in part and "sources.list.d" in part for part in argv)
+
+
+def test_without_a_mirror_a_foreign_distribution_comes_from_the_public_archive(builder, machine):
+    foreign = dataclasses.replace(BOOKWORM, id="other")
+    catalogue = dataclasses.replace(builder.catalogue, distros={"debian12": foreign})
+
+    dataclasses.replace(builder, catalogue=catalogue, mirror=None).build("base")
+    argv = machine.argv("mmdebstrap")
+
+    assert argv[-2:] == ("bookworm", argv[-1])
+    assert argv[-1].endswith("rootfs.tar")
+    assert not any("sources.list.d" in part for part in argv)
+    assert "SourceList" not in machine.secrets["apt-options"]
 
 
 def test_programs_among_the_inputs_stay_programs(builder, machine):

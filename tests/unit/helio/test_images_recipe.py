@@ -14,7 +14,7 @@ NOBLE = Distro(
     python="3.12",
     components=("main", "universe"),
     keyring=Path("/usr/share/keyrings/ubuntu-archive-keyring.gpg"),
-    mirrors={"http://archive.example/ubuntu": ("noble",)},
+    archives={"ubuntu": ("noble",)},
 )
 BOOKWORM = dataclasses.replace(
     NOBLE, key="debian12", id="debian", version="12", suite="bookworm", components=("main",)
@@ -96,7 +96,7 @@ def test_a_digest_does_not_depend_on_the_order_of_packages(catalogue):
 
 
 @pytest.mark.parametrize(
-    "change", [{"mirrors": {"http://other.example": ("noble",)}}, {"keyring": Path("/other.gpg")}]
+    "change", [{"archives": {"elsewhere": ("noble",)}}, {"keyring": Path("/other.gpg")}]
 )
 def test_a_digest_leaves_out_how_the_archive_is_reached(catalogue, change):
     changed = with_distro(catalogue, dataclasses.replace(NOBLE, **change))

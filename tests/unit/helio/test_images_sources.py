@@ -20,12 +20,11 @@ BOOKWORM = Distro(
     python="3.11",
     components=("main",),
     keyring=Path("/usr/share/keyrings/debian-archive-keyring.gpg"),
-    mirrors={
-        "http://public.example/debian": ("bookworm", "bookworm-updates"),
-        "http://public.example/security": ("bookworm-security",),
+    archives={
+        "debian": ("bookworm", "bookworm-updates"),
+        "debian-security": ("bookworm-security",),
     },
 )
-PUBLIC = apt_sources(BOOKWORM, ())
 
 
 def uris(text: str) -> dict[str, str]:
@@ -38,12 +37,9 @@ def uris(text: str) -> dict[str, str]:
     }
 
 
-def test_without_host_sources_the_public_archive_is_taken():
-    assert uris(PUBLIC) == {
-        "http://public.example/debian": "bookworm bookworm-updates",
-        "http://public.example/security": "bookworm-security",
-    }
-    assert "Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg" in PUBLIC
+def test_without_host_sources_only_the_public_archive_is_left():
+    assert apt_sources(BOOKWORM, ()) is None
+    assert apt_sources(BOOKWORM, ["deb http://near.example/debian bookworm-updates main"]) is None
 
 
 def test_the_hosts_mirror_is_taken_from_deb822():
@@ -77,15 +73,22 @@ def test_the_hosts_mirror_is_taken_from_one_line_sources():
     ],
 )
 def test_other_archives_of_the_host_are_left_out(foreign):
-    assert apt_sources(BOOKWORM, [foreign]) == PUBLIC
+    own = "deb http://near.example/debian bookworm main\n"
+
+    assert apt_sources(BOOKWORM, [foreign]) is None
+    assert apt_sources(BOOKWORM, [own, foreign]) == apt_sources(BOOKWORM, [own])
 
 
 def test_a_given_mirror_goes_before_the_hosts():
     host = "deb http://near.example/debian bookworm main\n"
 
-    assert uris(apt_sources(BOOKWORM, [host], "http://given.example/debian")) == {
-        "http://given.example/debian": "bookworm bookworm-security bookworm-updates"
+    given = apt_sources(BOOKWORM, [host], "http://given.example/")
+
+    assert uris(given) == {
+        "http://given.example/debian": "bookworm bookworm-updates",
+        "http://given.example/debian-security": "bookworm-security",
     }
+    assert "Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg" in given
 
 
 def test_apt_options_about_the_way_to_the_archive_are_kept():

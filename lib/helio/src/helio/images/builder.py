@@ -18,11 +18,8 @@ from helio.images.storage import Store
 
 # Where a Containerfile mounts the host's settings for the length of a step. Never over a file of
 # the image: Buildah removes a mount's place when the step ends.
-_APT_PATHS = """\
-Dir::Etc::SourceList "/run/build/apt.sources";
-Dir::Etc::SourceParts "-";
-Acquire::https::CaInfo "/run/build/ca.pem";
-"""
+_APT_CA = 'Acquire::https::CaInfo "/run/build/ca.pem";\n'
+_APT_SOURCES = 'Dir::Etc::SourceList "/run/build/apt.sources";\nDir::Etc::SourceParts "-";\n'
 
 
 def _ignore(_line: str) -> None:
@@ -39,7 +36,7 @@ class Builder:
         host: Runs the programs.
         store: Where the images go.
         cache: Folder for downloads, build files and bills of materials.
-        mirror: Archive to use instead of the host's or the public one.
+        mirror: Mirror to use instead of the host's or the public one.
         on_line: Called with each line that a build prints.
     """
 
@@ -120,7 +117,6 @@ class Builder:
             for path, content in recipe.inputs.items():
                 is_program = content.startswith(b"#!")
                 self.host.write(context / path, content, 0o755 if is_program else 0o644)
-            self.host.write(context / "distro.sources", sources.apt_sources(distro, ()))
             if recipe.parent is None:
                 self._bootstrap(recipe, distro, access, context / "rootfs.tar")
             self._run(self._build_argv(recipe, context, secrets))
@@ -167,7 +163,12 @@ class Builder:
     def _bootstrap(self, recipe: Recipe, distro: Distro, access: sources.Access, to: Path) -> None:
         """Make the first root file system from the distribution's packages."""
         source = self._work / "bootstrap.sources"
-        self.host.write(source, access.apt_sources)
+        # Both are copied from the host; a container gets its own when it starts.
+        forget = ["hostname", "resolv.conf"]
+        if access.apt_sources:
+            self.host.write(source, access.apt_sources)
+            forget.append("apt/sources.list.d/*")
+        paths = " ".join(f'"$1"/etc/{name}' for name in forget)
         self._run(
             (
                 "mmdebstrap",
@@ -177,12 +178,13 @@ class Builder:
                 f"--keyring={distro.keyring}",
                 *(f"--aptopt={line.rstrip(';')}" for line in access.apt_options.splitlines()),
                 f"--dpkgopt={to.parent / 'dpkg.cfg'}",
-                # Both are copied from the host; a container gets its own when it starts.
-                '--customize-hook=rm -f "$1/etc/hostname" "$1/etc/resolv.conf"',
+                f"--customize-hook=rm -f {paths}",
+                f"--components={','.join(distro.components)}",
                 "--skip=output/dev",
                 distro.suite,
                 str(to),
-                str(source),
+                # Without sources mmdebstrap takes the public archive, and the image keeps it.
+                *((str(source),) if access.apt_sources else ()),
             )
         )
 
@@ -194,8 +196,10 @@ class Builder:
         """Write what a build reads and no image holds; an index's URL may have a password."""
         folder = self._work / "access"
         texts = {
-            "apt-sources": access.apt_sources,
-            "apt-options": access.apt_options + _APT_PATHS,
+            "apt-sources": access.apt_sources or "",
+            "apt-options": access.apt_options
+            + _APT_CA
+            + (_APT_SOURCES if access.apt_sources else ""),
             "pip": access.pip_conf,
             "uv": access.uv_toml,
         }

@@ -31,7 +31,7 @@ class Distro:
         python: Minor version of its Python, `3.11`.
         components: Parts of the archive that the recipes need.
         keyring: File with the archive's public keys, from the distribution's keyring package.
-        mirrors: Public archive URL to the suites taken from it.
+        archives: Folder on a mirror to the suites taken from it.
     """
 
     key: str
@@ -41,7 +41,7 @@ class Distro:
     python: str
     components: tuple[str, ...]
     keyring: Path
-    mirrors: Mapping[str, tuple[str, ...]]
+    archives: Mapping[str, tuple[str, ...]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -238,7 +238,7 @@ def _parse_distro(key: str, entry: Mapping[str, object]) -> Distro:
         python=str(entry["python"]),
         components=tuple(cast("list[str]", entry["components"])),
         keyring=Path(str(entry["keyring"])),
-        mirrors=_lists(entry["mirrors"]),
+        archives=_lists(entry["archives"]),
     )
 
 

@@ -32,14 +32,14 @@ class Access:
     """How a build on this host reaches archives and indexes.
 
     Args:
-        apt_sources: Content of a deb822 `.sources` file.
+        apt_sources: Content of a deb822 `.sources` file; None for the public archive.
         apt_options: Content of an apt.conf file, without certificates.
         pip_conf: Content of a pip.conf; empty for the public index.
         uv_toml: The same as uv's settings.
         ca: File with the certificate authorities to trust.
     """
 
-    apt_sources: str
+    apt_sources: str | None
     apt_options: str
     pip_conf: str
     uv_toml: str
@@ -55,7 +55,7 @@ def read_access(
         distro: The distribution to be built.
         apt_dump: What `apt-config dump` prints; empty on a host without apt.
         environ: The environment, for the index and the certificates.
-        mirror: Archive to take instead of the host's and the public one.
+        mirror: Mirror to take instead of the host's and the public one.
     """
     release = parse_os_release(_OS_RELEASE.read_text(encoding="utf-8"))
     is_same = (release.get("ID"), release.get("VERSION_ID")) == (distro.id, distro.version)
@@ -77,26 +77,26 @@ def parse_os_release(text: str) -> dict[str, str]:
     return {key: value.strip("\"'") for key, value in pairs}
 
 
-def apt_sources(distro: Distro, host: Iterable[str], mirror: str | None = None) -> str:
-    """Return the archive's deb822 stanzas for a distribution.
+def apt_sources(distro: Distro, host: Iterable[str], mirror: str | None = None) -> str | None:
+    """Return a distribution's deb822 stanzas, or None where only the public archive is left.
 
     Args:
         distro: The distribution.
         host: Contents of the host's own source files if it runs this distribution; only stanzas
             of the distribution itself are taken from them, never those of other archives.
-        mirror: Archive with every suite, to be used instead of all others.
+        mirror: URL of a mirror with the distribution's archives, used instead of the host's.
     """
-    suites = {suite for names in distro.mirrors.values() for suite in names}
     if mirror:
-        return _stanzas(distro, {mirror: sorted(suites)})
+        base = mirror.rstrip("/")
+        return _stanzas(distro, {f"{base}/{path}": s for path, s in distro.archives.items()})
+    suites = {suite for names in distro.archives.values() for suite in names}
     found: dict[str, list[str]] = {}
     for text in host:
         for uri, names in (*_parse_deb822(text), *_parse_one_line(text)):
             found.setdefault(uri, []).extend(n for n in names if n in suites)
     own = {uri: list(dict.fromkeys(names)) for uri, names in found.items() if names}
-    # A host that names no release of its own suite (only third parties) is of no use.
-    has_release = any(distro.suite in names for names in own.values())
-    return _stanzas(distro, own if has_release else distro.mirrors)
+    # Updates alone, without the release itself, bootstrap nothing.
+    return _stanzas(distro, own) if any(distro.suite in names for names in own.values()) else None
 
 
 def apt_options(dump: str) -> str:
