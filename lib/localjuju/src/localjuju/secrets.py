@@ -34,10 +34,11 @@ from localjuju.model import (
 )
 
 ROTATIONS = ("never", "hourly", "daily", "weekly", "monthly", "quarterly", "yearly")
+CONTENT_LIMIT = 1_000_000
+"""Juju's limit of a secret's content in bytes, counted in base64."""
 RETRY_SECONDS = 300.0
 """Juju's wait until a rotation or expiry that the charm did not act on is announced again."""
 
-_ID = re.compile(r"[0-9a-z]{20}")
 _URI = re.compile(r"(?:secret:)?(?://(?P<model>[0-9a-f-]{36})/)?(?P<id>[0-9a-z]{20})")
 _KEY = re.compile(r"[a-z](?:-?[a-z0-9]){2,}")
 _ALPHABET = "0123456789abcdefghijklmnopqrstuv"
@@ -93,7 +94,8 @@ def check_content(data: Mapping[str, str]) -> None:
     """Check keys and values of a secret's content (values are base64 text).
 
     Raises:
-        SecretError: A key is not one that Juju allows, there is none, or a value is not base64.
+        SecretError: A key is not one that Juju allows, there is none, a value is not base64,
+            or all is too large.
     """
     if not data:
         raise SecretError("empty secret value not valid")
@@ -107,6 +109,9 @@ def check_content(data: Mapping[str, str]) -> None:
             base64.b64decode(value, validate=True)
         except ValueError:
             raise SecretError(f'value of key "{key}" is not base64') from None
+    size = sum(len(value) for value in data.values())
+    if size > CONTENT_LIMIT:
+        raise SecretError(f"base64 encoded secret content too large: {size} bytes")
 
 
 def check_rotation(policy: str) -> str:

@@ -899,3 +899,17 @@ def test_traces_never_hold_the_content_of_a_secret(world, run):
     assert "aHVudGVyMg" not in text
     assert "xyz#file=/tmp/f" in text
     assert [record.command for record in context.records][:2] == ["secret-add", "secret-set"]
+
+
+def test_a_wrong_call_does_not_quote_its_arguments_in_a_trace(world, run):
+    context = world.context()
+    run(context, "secret-add =hunter2")
+    run(context, "leader-set =hunter2")
+    run(context, "relation-set -r 4 =hunter2")
+    assert "hunter2" not in repr([record.stderr for record in context.records])
+
+
+def test_content_has_a_limit():
+    secrets.check_content({"abc": "x" * 1_000_000})
+    with pytest.raises(secrets.SecretError, match="too large: 1000004 bytes"):
+        secrets.check_content({"abc": "x" * 500_000, "def": "x" * 500_004})

@@ -8,14 +8,13 @@ container, `COMMAND_NAMES` are these names.
 from localjuju.hooks.command import CommandResult
 from localjuju.hooks.commands import COMMAND_NAMES
 from localjuju.hooks.context import FlushError, HookContext
-from localjuju.hooks.environment import JUJU_VERSION, new_context_id
+from localjuju.hooks.environment import new_context_id
 from localjuju.hooks.records import CommandRecord
 from localjuju.hooks.server import HookServer
 from localjuju.hooks.session import Paths
 
 __all__ = [
     "COMMAND_NAMES",
-    "JUJU_VERSION",
     "CommandRecord",
     "CommandResult",
     "FlushError",

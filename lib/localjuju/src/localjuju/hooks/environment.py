@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from localjuju import secrets
 from localjuju.hooks.session import Session
+from localjuju.identity import JUJU_VERSION
 from localjuju.model import HookKind
 
-JUJU_VERSION = "3.6.9"
 EXEC_ACTION = "juju-exec"
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 

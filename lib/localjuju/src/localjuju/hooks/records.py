@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from localjuju.hooks.command import Command, CommandResult
 
 REDACTED = "<redacted>"
+USAGE = 2
+"""Exit status of a command that was called wrongly."""
 TEXT_LIMIT = 4096
 """Longer texts are cut in a trace."""
 
@@ -41,12 +43,15 @@ def record(
     """Return what may be kept of a call."""
     redact = command.redact if command is not None else frozenset({"args"})
     stdout = result.stdout.decode("utf-8", "replace")
+    stderr = result.stderr.decode("utf-8", "replace")
+    if result.code == USAGE and redact & {"args", "message"}:
+        stderr = f"ERROR {REDACTED}\n"  # it may quote the arguments
     return CommandRecord(
         command=name,
         args=tuple(_argument(text, redact) for text in _messages(args, redact)),
         stdin=len(stdin or b""),
         stdout=REDACTED if stdout and "stdout" in redact else _cut(stdout),
-        stderr=_cut(result.stderr.decode("utf-8", "replace")),
+        stderr=_cut(stderr),
         code=result.code,
         seconds=seconds,
     )
@@ -59,12 +64,13 @@ def _messages(args: Sequence[str], redact: frozenset[str]) -> list[str]:
 
 
 def _argument(text: str, redact: frozenset[str]) -> str:
-    if "args" in redact:
-        key, equals, value = text.partition("=")
-        # Flags and the names of files say nothing secret; every other value may.
-        if equals and value and not key.startswith("-") and not key.endswith("#file"):
-            return f"{key}={REDACTED}"
-    return _cut(text)
+    if "args" not in redact or text.startswith("-"):
+        return _cut(text)
+    key, equals, value = text.partition("=")
+    # The names of files say nothing secret; every other value may.
+    if not equals or not value or key.endswith("#file"):
+        return _cut(text)
+    return f"{key}={REDACTED}"
 
 
 def _cut(text: str) -> str:
