@@ -91,8 +91,9 @@ class Engine:
             logs=self.logs,
             traces=self.traces,
             random=random.Random(seed),  # noqa: S311 - an order, not a secret
-            hook_slots=asyncio.Semaphore(max(2, cores)),
-            action_slots=asyncio.Semaphore(max(2, cores)),
+            # Charms spend about half of a hook waiting for their workload.
+            hook_slots=asyncio.Semaphore(2 * cores),
+            action_slots=asyncio.Semaphore(2 * cores),
             persist=self.persist,
             persist_soon=self._persist_soon,
             sync_services=self._sync_services,
@@ -190,7 +191,8 @@ class Engine:
         lifecycle.reap(model)
         for app in model.applications:
             changes.ensure_units(model, app, now)
-        leadership.elect(model, now)
+        presumed = {unit for name, unit in self._presumed if name == model.name}
+        leadership.elect(model, now, presumed)
         wanted.assign(self.models.values(), self.settings.subnet, self.settings.home / "storage")
         rows = self._store(model)
         if rows:
@@ -423,3 +425,4 @@ class Engine:
         if (model, unit) in self._presumed:
             self._presumed.discard((model, unit))
             self._services_changed.set()
+            self.persist(self.models[model])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Collection
 
 from localjuju.model import Application, Life, Model, Unit
 
@@ -16,12 +17,19 @@ LEASE_SHORTEST = 30.0
 LEASE_LONGEST = 60.0
 
 
-def elect(model: Model, now: float) -> bool:
-    """Give every application a leader as the time demands. Return whether anything changed."""
+def elect(model: Model, now: float, presumed: Collection[str] = ()) -> bool:
+    """Give every application a leader as the time demands. Return whether anything changed.
+
+    Args:
+        model: The model.
+        now: Present time.
+        presumed: Units whose pods were up when the engine went away, and which it has not
+            looked at again yet: a restart of the engine takes the leadership from nobody.
+    """
     changed = False
     for app in model.applications.values():
         if app.life is Life.ALIVE:
-            changed |= _elect(model, app, now)
+            changed |= _elect(model, app, now, presumed)
     return changed
 
 
@@ -32,13 +40,13 @@ def next_expiry(model: Model) -> float:
     )
 
 
-def _elect(model: Model, app: Application, now: float) -> bool:
+def _elect(model: Model, app: Application, now: float, presumed: Collection[str]) -> bool:
     before = (app.leader, app.lease_until)
     holder = model.units.get(app.leader)
     if not app.leader:
         # The first one claims at once, before its pod is up.
         _give(app, [u for u in model.units_of(app.name) if u.life is Life.ALIVE])
-    elif holder is not None and holder.pod_ready and not holder.stopped:
+    elif holder is not None and _is_there(holder, presumed):
         app.lease_until = 0.0
     elif not app.lease_until:
         # Jitter needs no secrecy; the seed keeps this a function of its arguments.
@@ -47,6 +55,10 @@ def _elect(model: Model, app: Application, now: float) -> bool:
     elif now >= app.lease_until:
         _give(app, _candidates(model, app, holder))
     return (app.leader, app.lease_until) != before
+
+
+def _is_there(unit: Unit, presumed: Collection[str]) -> bool:
+    return (unit.pod_ready or unit.name in presumed) and not unit.stopped
 
 
 def _candidates(model: Model, app: Application, holder: Unit | None) -> list[Unit]:

@@ -260,6 +260,7 @@ class UnitWorker:
             on_log=self._log,
         )
         argv = self._argv(operation)
+        limit = self._time_limit(operation)
         warm = shared.settings.warm and argv is not None and argv[0].endswith("/dispatch")
         error = ""
         if argv is None:
@@ -277,7 +278,11 @@ class UnitWorker:
             self._context = context
             self._server.register(context)
             try:
-                result = await shared.substrate.dispatch(dispatch)
+                async with asyncio.timeout(limit):
+                    result = await shared.substrate.dispatch(dispatch)
+            except TimeoutError:
+                error = f"timed out after {limit:g} s"
+                result = DispatchResult(exit_code=-1)
             except SubstrateError as failure:
                 error = str(failure)
                 result = DispatchResult(exit_code=None)
@@ -355,6 +360,14 @@ class UnitWorker:
             if (here / program).exists():
                 return (f"{there}/{program}",)
         return None
+
+    def _time_limit(self, operation: Operation) -> float | None:
+        """Return the seconds that a command of `juju exec` may take; hooks take what they need."""
+        action = self._model.actions.get(operation.hook.action_id)
+        if action is None or action.name != resolver.JUJU_EXEC:
+            return None
+        given = action.parameters.get("timeout")
+        return float(given) if given else None
 
     def _paths(self) -> Paths:
         substrate, model, unit = self._shared.substrate, self._model.name, self._unit.name

@@ -211,6 +211,10 @@ class FakeSubstrate:
         self.orphans: set[str] = set()
         self.ended_orphans: list[str] = []
         self.engine_is_dead = False
+        self.boots = 0
+        self.slow_pods = asyncio.Event()
+        self.slow_pods.set()
+        self.hold_result_of: tuple[str, str, asyncio.Event] | None = None
         self.queue: asyncio.Queue[PodEvent] = asyncio.Queue()
 
     async def prepare(self) -> None:
@@ -222,12 +226,18 @@ class FakeSubstrate:
         key = (spec.model, spec.unit)
         fresh = self.pods.get(key) != spec
         self.pods[key], self.sockets[key] = spec, hook_socket
-        boot = f"agent-{spec.generation}"
+        await self.slow_pods.wait()
+        boot = f"agent-{spec.generation}-{self.boots}"
         self.queue.put_nowait(PodEvent("charm-started", spec.model, spec.unit, boot_id=boot))
         for workload in spec.workloads:
-            self.boot(spec.model, spec.unit, workload.name, f"pebble-{spec.generation}")
+            boot = f"pebble-{spec.generation}-{self.boots}"
+            self.boot(spec.model, spec.unit, workload.name, boot)
         if fresh:
             await asyncio.sleep(0)
+
+    def reboot(self) -> None:
+        """Every pod was stopped and comes back with new processes."""
+        self.boots += 1
 
     def boot(self, model: str, unit: str, container: str, boot_id: str) -> None:
         self.queue.put_nowait(PodEvent("pebble", model, unit, container, boot_id))
@@ -257,6 +267,9 @@ class FakeSubstrate:
         code = self.charms.get(unit.partition("/")[0], _quiet_charm)
         try:
             exit_code = await code(hook)
+            if self.hold_result_of and self.hold_result_of[:2] == (unit, hook.name):
+                self.hold_result_of[2].set()
+                await asyncio.sleep(3600)
         except KilledError:
             return DispatchResult(exit_code=None, signal=15)
         except asyncio.CancelledError:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+from pathlib import Path
 
 import pytest
 
-from localjuju.model import Action, Life
+from localjuju.model import Action, Life, StorageAttachment
 from localjuju.substrate.protocol import Notice, PodEvent
 
 
@@ -205,6 +206,19 @@ async def test_juju_exec_runs_its_text_in_the_shell(cloud):
         number = await cloud.change(enqueue("juju-exec", command="echo hello"))
         action = await engine.wait_action("m", number, 5)
         assert action.results["stdout"] == "hello\n"
+
+
+async def test_a_command_of_juju_exec_is_ended_at_its_time_limit(cloud):
+    async def charm(hook):
+        await asyncio.sleep(3600)
+
+    async with cloud.running() as engine:
+        await cloud.deploy("db")
+        await cloud.rest()
+        cloud.substrate.charms["db"] = charm
+        number = await cloud.change(enqueue("juju-exec", command="sleep 3600", timeout=0.02))
+        action = await engine.wait_action("m", number, 5)
+        assert (action.status, action.message) == ("failed", "timed out after 0.02 s")
 
 
 async def test_an_action_without_a_program_fails_by_name(cloud):
@@ -420,6 +434,94 @@ async def test_a_refreshed_unit_is_out_of_its_service_while_it_stops(cloud):
         assert cloud.substrate.services[-1][0].backends == ("10.77.0.64",)
 
 
+async def test_a_changed_address_gives_config_changed_which_refreshes_the_bags(cloud):
+    async with cloud.running():
+        await cloud.deploy("db")
+        await cloud.deploy("web")
+        await cloud.change(lambda world: world.relate("db", "web"))
+        await cloud.rest()
+        cloud.take()
+        await cloud.change(
+            lambda w: setattr(w.model.applications["db"], "service_address", "10.77.0.50")
+        )
+        await cloud.rest()
+        assert cloud.take() == [("db/0", "config-changed"), ("web/0", "take-relation-changed")]
+        bag = cloud.model.relations[0].unit_bags["db/0"].data
+        assert bag["ingress-address"] == "10.77.0.50"
+
+
+async def test_storage_is_attached_after_start_and_detached_after_the_relations(cloud):
+    async with cloud.running():
+        await cloud.deploy("db")
+        await cloud.deploy("web")
+        await cloud.change(lambda world: world.relate("db", "web"))
+
+        def attach(world):
+            storage = StorageAttachment("data/0", "data", "/var/lib/juju/storage/data/0", "")
+            world.model.units["db/0"].storage["data/0"] = storage
+
+        await cloud.change(attach)
+        await cloud.rest()
+        hooks = cloud.hooks("db/0")
+        assert hooks.index("data-storage-attached") == hooks.index("start") + 1
+        environment = next(
+            e for e in cloud.substrate.environments if e.get("JUJU_STORAGE_ID") == "data/0"
+        )
+        assert environment["JUJU_STORAGE_LOCATION"] == "/var/lib/juju/storage/data/0"
+        path = Path(cloud.model.units["db/0"].storage["data/0"].path)
+        assert path.is_relative_to(cloud.home)
+        cloud.take()
+        await cloud.change(lambda w: setattr(w.model.applications["db"], "life", Life.DYING))
+        await cloud.rest()
+        assert cloud.hooks("db/0") == [
+            "give-relation-departed",
+            "give-relation-broken",
+            "data-storage-detaching",
+            "stop",
+            "remove",
+        ]
+
+
+async def test_secrets_expire_and_rotate_by_the_clock(cloud):
+    async def charm(hook):
+        if hook.name == "leader-elected":
+            await hook.run("secret-add", "--rotate", "daily", "--expire", "2h", "key=value")
+
+    cloud.substrate.charms["db"] = charm
+    async with cloud.running():
+        await cloud.deploy("db")
+        await cloud.change(
+            lambda w: w.model.config.update({"update-status-hook-interval": "1000h"})
+        )
+        await cloud.rest()
+        cloud.take()
+        await cloud.advance(7100)
+        assert cloud.take() == []
+        await cloud.advance(200)
+        assert cloud.take() == [("db/0", "secret-expired")]
+        assert cloud.substrate.environments[-1]["JUJU_SECRET_REVISION"] == "1"
+        await cloud.advance(301)
+        assert cloud.take() == [("db/0", "secret-expired")]
+        await cloud.change(
+            lambda w: (
+                next(iter(w.model.secrets.values())).revisions[1].__setattr__("expires", None)
+            )
+        )
+        await cloud.advance(86400)
+        assert ("db/0", "secret-rotate") in cloud.take()
+
+
+async def test_after_a_reboot_of_the_host_the_units_start_again(cloud):
+    async with cloud.running():
+        await cloud.deploy("db", containers=["db"])
+        await cloud.rest()
+    cloud.take()
+    cloud.substrate.reboot()
+    async with cloud.running():
+        await cloud.rest()
+        assert cloud.take() == [("db/0", "start"), ("db/0", "db-pebble-ready")]
+
+
 # --- Removal ------------------------------------------------------------------------------------
 
 
@@ -571,6 +673,46 @@ async def test_effects_of_a_hook_and_its_end_are_stored_together(cloud, monkeypa
     await cloud.stop()
     assert all(written == created for written, created in commits)
     assert (True, True) in commits
+
+
+async def test_a_hook_that_ended_well_but_was_not_committed_runs_again(cloud):
+    ended = asyncio.Event()
+
+    async def charm(hook):
+        if hook.name == "give-relation-created":
+            await hook.run("relation-set", "n=1")
+
+    cloud.substrate.charms["db"] = charm
+    cloud.substrate.hold_result_of = ("db/0", "give-relation-created", ended)
+    await cloud.start()
+    await cloud.deploy("db")
+    await cloud.deploy("web")
+    await cloud.change(lambda world: world.relate("db", "web"))
+    await asyncio.wait_for(ended.wait(), 5)
+    await cloud.kill()
+    cloud.take()
+    cloud.substrate.hold_result_of = None
+    async with cloud.running():
+        await cloud.rest()
+        assert cloud.hooks("db/0").count("give-relation-created") == 1
+        assert cloud.model.relations[0].unit_bags["db/0"].data["n"] == "1"
+
+
+async def test_a_restart_of_the_engine_takes_the_leadership_from_nobody(cloud):
+    async with cloud.running():
+        await cloud.deploy("db", units=2)
+        await cloud.rest()
+    cloud.substrate.slow_pods = asyncio.Event()
+    engine = await cloud.start()
+    await asyncio.sleep(0.01)
+    cloud.clock.advance(120)
+    await asyncio.sleep(0.01)
+    app = engine.models["m"].applications["db"]
+    assert (app.leader, app.lease_until) == ("db/0", 0.0)
+    cloud.substrate.slow_pods.set()
+    await cloud.rest()
+    assert (app.leader, app.lease_until) == ("db/0", 0.0)
+    await cloud.stop()
 
 
 async def test_pods_and_services_live_on_while_the_engine_restarts(cloud):
