@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -193,7 +193,7 @@ def _await_engine(
 
 
 @contextlib.contextmanager
-def _start_lock(home: Path) -> Iterator[None]:
+def _start_lock(home: Path) -> Generator[None, None, None]:
     with (home / "start.lock").open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         yield

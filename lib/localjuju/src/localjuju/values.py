@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from localjuju.model import Value
+if TYPE_CHECKING:  # the command line reads durations and is in a hurry
+    from localjuju.model import Value
 
 _SECRET = re.compile(r"secret:(//[0-9a-f-]{36}/)?[0-9a-z]{20}")
 _BOOLEANS = {

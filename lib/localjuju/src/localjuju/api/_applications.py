@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 from localjuju import changes, views
@@ -142,9 +143,7 @@ async def remove_unit(call: Call) -> list[str]:
         return [unit.name for unit in leaving]
 
     if params.flag("dry_run"):
-        found = find_application(call)
-        leaving = call.model.units_of(found.name)[max(0, found.scale - count) :]
-        return [unit.name for unit in leaving]
+        return edit(copy.deepcopy(call.model))
     return await call.change(edit)
 
 

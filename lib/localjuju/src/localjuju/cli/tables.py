@@ -1,0 +1,253 @@
+"""Tables as Juju prints them: pure functions from data to text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+Data = dict[str, Any]
+
+_HOOK = re.compile(r"running (?:action )?(?P<name>\S+)(?: hook.*)?")
+_DIGITS = re.compile(r"(\d+)")
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[Any]], right: Sequence[int] = ()) -> str:
+    """Return rows in columns that are two spaces apart.
+
+    Args:
+        header: Titles.
+        rows: Cells; each is shown as text.
+        right: Numbers of columns that are aligned to the right.
+    """
+    lines = [tuple(header), *(tuple(str(cell) for cell in row) for row in rows)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
+    texts = (
+        "  ".join(
+            cell.rjust(width) if index in right else cell.ljust(width)
+            for index, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    )
+    return "\n".join(texts) + "\n"
+
+
+def natural(name: str) -> list[tuple[int, str | int]]:
+    """Return a key that sorts `app/10` after `app/9`."""
+    return [(0, int(part)) if part.isdigit() else (1, part) for part in _DIGITS.split(name)]
+
+
+def status(data: Data, *, with_relations: bool, with_storage: bool) -> str:
+    """Return the status of a model.
+
+    Args:
+        data: `status` and `relations`, as the engine gives them.
+        with_relations: Whether the relations are listed.
+        with_storage: Whether the storage is listed.
+    """
+    shown: Data = data["status"]
+    sections = [_model(shown)]
+    if shown["applications"]:
+        sections.append(_applications(shown))
+    units = {n: u for a in shown["applications"].values() for n, u in a.get("units", {}).items()}
+    if units:
+        sections.append(_units(units))
+    if with_relations and data["relations"]:
+        sections.append(_relations(data["relations"]))
+    if with_storage and shown.get("storage", {}).get("storage"):
+        sections.append(_storage(shown["storage"]["storage"]))
+    return "\n".join(sections)
+
+
+def _model(shown: Data) -> str:
+    model = shown["model"]
+    header = ["Model", "Controller", "Cloud/Region", "Version", "SLA", "Timestamp"]
+    row = [
+        model["name"],
+        model["controller"],
+        f"{model['cloud']}/{model['region']}",
+        model["version"],
+        model.get("sla", ""),
+        shown["controller"]["timestamp"],
+    ]
+    if model["model-status"]["current"] != "available":
+        header.append("Notes")
+        row.append(model["model-status"]["current"])
+    return table(header, [row])
+
+
+def _applications(shown: Data) -> str:
+    rows: list[list[Any]] = []
+    for name in sorted(shown["applications"], key=natural):
+        app = shown["applications"][name]
+        state = app["application-status"]
+        units = len(app.get("units", {}))
+        scale = app.get("scale", 0)
+        rows.append(
+            [
+                name,
+                app.get("version", "").partition("\n")[0][:30],
+                state["current"],
+                str(scale) if units == scale else f"{units}/{scale}",
+                app["charm-name"],
+                app.get("charm-channel", ""),
+                app["charm-rev"],
+                app.get("address", ""),
+                "yes" if app["exposed"] else "no",
+                state.get("message", ""),
+            ]
+        )
+    header = ["App", "Version", "Status", "Scale", "Charm", "Channel", "Rev", "Address"]
+    return table([*header, "Exposed", "Message"], rows, right=(3, 6))
+
+
+def _units(units: Data) -> str:
+    rows: list[list[Any]] = []
+    for name in sorted(units, key=natural):
+        unit = units[name]
+        workload, agent = unit["workload-status"], unit["juju-status"]
+        message = workload.get("message", "")
+        doing = _HOOK.fullmatch(agent.get("message", ""))
+        if agent["current"] == "executing" and doing:
+            message = f"({doing['name']}) {message}"
+        elif agent["current"] == "allocating" and not message:
+            message = agent.get("message", "")
+        rows.append(
+            [
+                name + ("*" if unit.get("leader") else ""),
+                workload["current"],
+                agent["current"],
+                unit.get("address", ""),
+                ",".join(unit.get("open-ports", [])),
+                message,
+            ]
+        )
+    return table(["Unit", "Workload", "Agent", "Address", "Ports", "Message"], rows)
+
+
+def _relations(relations: Sequence[Data]) -> str:
+    rows = [
+        [
+            row["provider"],
+            row["requirer"],
+            row["interface"],
+            row["type"],
+            "" if row["status"] == "joined" else row["status"],
+        ]
+        for row in relations
+    ]
+    return table(["Integration provider", "Requirer", "Interface", "Type", "Message"], rows)
+
+
+def _storage(instances: Data) -> str:
+    rows: list[list[Any]] = []
+    for number in sorted(instances, key=natural):
+        held = instances[number]
+        for unit, place in held["attachments"]["units"].items():
+            rows.append(
+                [unit, number, held["kind"], place["location"], "", held["status"]["current"], ""]
+            )
+    header = ["Storage Unit", "Storage ID", "Type", "Mountpoint", "Size", "Status", "Message"]
+    return table(header, rows)
+
+
+def models(data: Data) -> str:
+    """Return the list of models; the current one has a star."""
+    rows = [
+        [
+            entry["short-name"]
+            + ("*" if entry["short-name"] == data.get("current-model") else ""),
+            f"{entry['cloud']}/{entry['region']}",
+            entry["type"],
+            entry["status"]["current"],
+            entry["unit-count"],
+            entry["access"],
+            entry["last-connection"] or "never connected",
+        ]
+        for entry in data["models"]
+    ]
+    header = ["Model", "Cloud/Region", "Type", "Status", "Units", "Access", "Last connection"]
+    title = f"Controller: {data['controller']}\n\n"
+    return title + table(header, rows, right=(4,))
+
+
+def model_config(data: Data) -> str:
+    """Return the options of a model."""
+    rows = [[name, entry["Source"], _shown(entry["Value"])] for name, entry in data.items()]
+    return table(["Attribute", "From", "Value"], rows)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return f'"{value}"' if value == "" else str(value)
+
+
+def secrets(data: Data) -> str:
+    """Return the list of secrets."""
+    rows = [
+        [
+            number,
+            entry.get("name") or entry.get("label") or "-",
+            entry["owner"],
+            entry.get("rotation", "never"),
+            entry["revision"],
+            entry["updated"],
+        ]
+        for number, entry in data.items()
+    ]
+    header = ["ID", "Name", "Owner", "Rotation", "Revision", "Last updated"]
+    return table(header, rows, right=(4,))
+
+
+def actions(data: Data) -> str:
+    """Return the actions of an application."""
+    rows = [[name, text.partition("\n")[0]] for name, text in data.items()]
+    return table(["Action", "Description"], rows)
+
+
+def operations(data: Sequence[Data]) -> str:
+    """Return the list of operations."""
+    rows = [
+        [
+            entry["id"],
+            entry["status"],
+            entry["timing"]["enqueued"],
+            ",".join(entry["tasks"]),
+            entry["summary"],
+        ]
+        for entry in data
+    ]
+    return table(["ID", "Status", "Enqueued", "Task IDs", "Summary"], rows)
+
+
+def resources(data: Sequence[Data]) -> str:
+    """Return the resources of an application."""
+    rows = [
+        [
+            entry["name"],
+            entry["origin"] or "-",
+            entry["revision"] if entry["revision"] >= 0 else "-",
+            entry["value"] or "-",
+        ]
+        for entry in data
+    ]
+    return table(["Resource", "Supplied by", "Revision", "Value"], rows)
+
+
+def controllers(data: Data) -> str:
+    """Return the one controller."""
+    rows = [
+        [
+            name + ("*" if name == data["current-controller"] else ""),
+            entry["current-model"] or "-",
+            entry["user"],
+            entry["access"],
+            f"{entry['cloud']}/{entry['region']}",
+            entry["model-count"],
+            entry["agent-version"],
+        ]
+        for name, entry in data["controllers"].items()
+    ]
+    header = ["Controller", "Model", "User", "Access", "Cloud/Region", "Models", "Version"]
+    return table(header, rows, right=(5,))
