@@ -243,6 +243,17 @@ def create_workload(
     )  # fmt: skip
 
 
+def ask_python(settings: Settings) -> tuple[str, ...]:
+    """Return the command that prints the minor version of the Python in charm containers."""
+    ask = "import sys; print('%d.%d' % sys.version_info[:2])"
+    return podman(
+        settings, "run", "--rm", "--pull=never", "--network=none",
+        f"--label={names.LABEL_INSTANCE}={settings.instance}",
+        f"--entrypoint={json.dumps(['python3', '-I', '-c', ask])}",
+        settings.charm_base,
+    )  # fmt: skip
+
+
 def list_containers(settings: Settings, *filters: str) -> tuple[str, ...]:
     """Return the command that lists the instance's containers, running or not, as JSON."""
     wanted = (f"label={names.LABEL_INSTANCE}={settings.instance}", *filters)

@@ -47,6 +47,7 @@ class PodmanSubstrate:
         self._host: commands.Host | None = None
         self._pods = Pods(settings, self._runner, lambda: self._forwarder.write_hosts())
         self._forwarder = Forwarder(settings, self._runner, self._pods.records, self._readiness)
+        self._python: str | None = None
         self._watches: dict[Key, UnitWatch] = {}
         self._events: asyncio.Queue[PodEvent] = asyncio.Queue()
         self._background: set[asyncio.Task[None]] = set()
@@ -131,6 +132,18 @@ class PodmanSubstrate:
     def tools_path(self, model: str, unit: str) -> str:
         """Return the folder with the hook commands as the charm container sees it."""
         return commands.tools_path(unit)
+
+    async def charm_python(self) -> str:
+        """Return the minor version of the Python that charms run on, like `3.11`.
+
+        Raises:
+            SubstrateError: The image of charm containers is missing, or has no Python.
+        """
+        if self._python is None:
+            what = f"find the Python of the image {self._settings.charm_base}"
+            output = await self._runner.check(what, commands.ask_python(self._settings))
+            self._python = output.decode().strip()
+        return self._python
 
     # Dispatches
 
