@@ -111,29 +111,27 @@ class FakeKeystone:
 
     def __init__(self):
         self.items = {}
-        self.assigned = set()
 
     def log_in(self, admin):
         return "id-of-admin", "id-of-admin-project"
 
-    def find(self, kind, **filters):
+    def list(self, kind, **filters):
         items = self.items.setdefault(kind, [])
-        return next((each for each in items if filters.items() <= each.items()), None)
+        return [dict(each) for each in items if filters.items() <= each.items()]
 
-    def ensure(self, kind, filters, values=None):
-        found = self.find(kind, **filters)
-        if found is None:
-            text = json.dumps([kind, filters], sort_keys=True)
-            found = {"id": hashlib.sha256(text.encode()).hexdigest()[:8], **filters}
-            self.items[kind].append(found)
-        found.update(values or {})
-        return found
+    def create(self, kind, values):
+        text = json.dumps([kind, sorted(values.items())])
+        made = {"id": hashlib.sha256(text.encode()).hexdigest()[:8], "enabled": True, **values}
+        self.items.setdefault(kind, []).append(made)
+        return dict(made)
 
-    def put(self, path):
-        self.assigned.add(path)
+    def change(self, kind, id_, values):
+        (found,) = [each for each in self.items[kind] if each["id"] == id_]
+        found.update(values)
 
-    def ensure_region(self, name):
-        self.ensure("regions", {"id": name})
+    def assign(self, project, user, role):
+        assignment = {"user": {"id": user}, "role": {"id": role}, "scope.project.id": project}
+        self.items.setdefault("role_assignments", []).append(assignment)
 
 
 class Programs:
@@ -389,7 +387,7 @@ def fresh(charm, make_world):
 
 @pytest.fixture
 def active(charm, fresh):
-    """A unit with every integration that it must have, and a client on every endpoint it offers."""
+    """A unit with all that it must have, and a client on every endpoint that it offers."""
     for endpoint in (*charm.required, *charm.endpoints("provides")):
         fresh.integrate(endpoint)
     fresh.settle()

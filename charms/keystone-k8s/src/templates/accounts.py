@@ -28,6 +28,7 @@ class Api:
         self._url = url
         self._context = ssl.create_default_context(cafile=ca_file)
         self._token = None
+        self._lists = {}
 
     def log_in(self, admin):
         """Get a token; return the ids of the administrator and its project."""
@@ -47,37 +48,25 @@ class Api:
         self._token = headers["X-Subject-Token"]
         return answer["token"]["user"]["id"], answer["token"]["project"]["id"]
 
-    def find(self, kind, **filters):
-        """Give the first item of a collection (`users`) that has these values, or None."""
-        query = urllib.parse.urlencode(filters)
-        items = self._request("GET", f"/{kind}?{query}")[0][kind]
-        # Keystone ignores a filter that it does not know, so look again.
-        matching = [each for each in items if filters.items() <= each.items()]
-        return matching[0] if matching else None
+    def list(self, kind, **filters):
+        """Give the items of a collection (`users`); asked for once."""
+        path = f"/{kind}?{urllib.parse.urlencode(filters)}"
+        if path not in self._lists:
+            self._lists[path] = self._request("GET", path)[0][kind]
+        return self._lists[path]
 
-    def ensure(self, kind, filters, values=None):
-        """Give the item with these filters and values, made or changed as needed."""
-        values, one = values or {}, "policy" if kind == "policies" else kind.removesuffix("s")
-        found = self.find(kind, **filters)
-        if found is None:
-            return self._request("POST", f"/{kind}", {one: {**filters, **values}})[0][one]
-        changed = {key: value for key, value in values.items() if found.get(key) != value}
-        if not changed:
-            return found
-        return self._request("PATCH", f"/{kind}/{found['id']}", {one: changed})[0][one]
+    def create(self, kind, values):
+        """Make an item and give it."""
+        one = kind.removesuffix("s")
+        return self._request("POST", f"/{kind}", {one: values})[0][one]
 
-    def put(self, path):
-        """Make an assignment; it is no error if it is there."""
-        self._request("PUT", path)
+    def change(self, kind, id_, values):
+        """Change some values of an item."""
+        self._request("PATCH", f"/{kind}/{id_}", {kind.removesuffix("s"): values})
 
-    def ensure_region(self, name):
-        """Make a region; its id is its name."""
-        try:
-            self._request("GET", f"/regions/{name}")
-        except urllib.error.HTTPError as error:
-            if error.code != 404:
-                raise
-            self._request("POST", "/regions", {"region": {"id": name}})
+    def assign(self, project, user, role):
+        """Give a user a role on a project."""
+        self._request("PUT", f"/projects/{project}/users/{user}/roles/{role}")
 
     def _request(self, method, path, body=None):
         # The URL is the charm's, not a user's.
@@ -105,54 +94,85 @@ class Api:
             time.sleep(1)
 
 
-def make_account(api, name, account, domain, project, roles):
-    """Make an account with its roles; set its password only if it is another one."""
-    # A password that is set again, even to the same, ends every token of the account.
-    fingerprint = {"helio_fingerprint": account["fingerprint"]}
-    found = api.find("users", name=name, domain_id=domain)
-    if found is None or found.get("helio_fingerprint") != account["fingerprint"]:
-        fingerprint["password"] = account["password"]
-    filters = {"name": name, "domain_id": domain}
-    user = api.ensure("users", filters, {"enabled": True, **fingerprint})
-    for role in account["roles"]:
-        api.put(f"/projects/{project}/users/{user['id']}/roles/{roles[role]}")
-    return {"id": user["id"], "fingerprint": account["fingerprint"]}
+def ensure(api, kind, names, values=None, **filters):
+    """Make an item with these names, or change its values to these; give its id.
+
+    A big cloud has many users and projects, so `filters` narrow what is listed.
+    """
+    items = api.list(kind, **filters)
+    found = next((each for each in items if names.items() <= each.items()), None)
+    values = values or {}
+    if found is None:
+        found = api.create(kind, {**names, **values})
+        items.append(found)
+    changed = {key: value for key, value in values.items() if found.get(key) != value}
+    if changed:
+        api.change(kind, found["id"], changed)
+    return found["id"]
+
+
+def make_accounts(api, accounts, domain, project):
+    """Make accounts with their roles; give name → `id` and `fingerprint`."""
+    needed = sorted({role for account in accounts.values() for role in account["roles"]})
+    roles = {name: ensure(api, "roles", {"name": name}) for name in needed}
+    present = {each["name"]: each for each in api.list("users", domain_id=domain)}
+    made = {}
+    for name, account in accounts.items():
+        values = {"enabled": True, "helio_fingerprint": account["fingerprint"]}
+        known = present.get(name, {}).get("helio_fingerprint")
+        if known is None:
+            user = {"name": name, "domain_id": domain, "password": account["password"], **values}
+            present[name] = api.create("users", user)
+        elif known != account["fingerprint"] or not present[name]["enabled"]:
+            # A password that is set again, even to the same, ends every token of the account.
+            if known != account["fingerprint"]:
+                values["password"] = account["password"]
+            api.change("users", present[name]["id"], values)
+        made[name] = {"id": present[name]["id"], "fingerprint": account["fingerprint"]}
+    assigned = {
+        (each["user"]["id"], each["role"]["id"])
+        for each in api.list("role_assignments", **{"scope.project.id": project})
+        if "user" in each
+    }
+    for name, account in accounts.items():
+        for role in account["roles"]:
+            if (made[name]["id"], roles[role]) not in assigned:
+                api.assign(project, made[name]["id"], roles[role])
+    return made
+
+
+def disable(api, names, domain):
+    """Disable accounts that no client has any more; give name → `id` and no fingerprint.
+
+    They are kept, because what they own shall be their own again when the client comes back.
+    """
+    found = {}
+    for user in api.list("users", domain_id=domain):
+        if user["name"] in names:
+            if user["enabled"]:
+                api.change("users", user["id"], {"enabled": False})
+            found[user["name"]] = {"id": user["id"], "fingerprint": ""}
+    return found
 
 
 def make_entry(api, entry):
     """Make a service and its endpoints; an endpoint whose URL differs is changed."""
-    api.ensure_region(entry["region"])
+    ensure(api, "regions", {"id": entry["region"]})
     names = {"type": entry["type"], "name": entry["name"]}
-    description = {"description": entry["description"], "enabled": True}
-    service = api.ensure("services", names, description)
+    service = ensure(api, "services", names, {"description": entry["description"]})
     for interface, url in entry["urls"].items():
-        place = {
-            "service_id": service["id"],
-            "interface": interface,
-            "region_id": entry["region"],
-        }
-        api.ensure("endpoints", place, {"url": url, "enabled": True})
+        place = {"service_id": service, "interface": interface, "region_id": entry["region"]}
+        ensure(api, "endpoints", place, {"url": url, "enabled": True})
 
 
 def make(api, wish):
     """Make everything; return the ids."""
     admin_user, admin_project = api.log_in(wish["admin"])
-    domain = api.ensure("domains", {"name": wish["domain"]}, {"enabled": True})["id"]
-    project = api.ensure(
-        "projects", {"name": wish["project"], "domain_id": domain}, {"enabled": True}
-    )["id"]
-    needed = sorted({role for account in wish["accounts"].values() for role in account["roles"]})
-    roles = {name: api.ensure("roles", {"name": name})["id"] for name in needed}
-    users = {
-        name: make_account(api, name, account, domain, project, roles)
-        for name, account in wish["accounts"].items()
-    }
-    for name in wish["disabled"]:
-        # Kept, because what it owns shall be its own again when the client comes back.
-        if api.find("users", name=name, domain_id=domain):
-            filters = {"name": name, "domain_id": domain}
-            user = api.ensure("users", filters, {"enabled": False})
-            users[name] = {"id": user["id"], "fingerprint": ""}
+    domain = ensure(api, "domains", {"name": wish["domain"]}, name=wish["domain"])
+    names = {"name": wish["project"], "domain_id": domain}
+    project = ensure(api, "projects", names, **names)
+    users = make_accounts(api, wish["accounts"], domain, project)
+    users |= disable(api, wish["disabled"], domain)
     for entry in wish["catalogue"]:
         make_entry(api, entry)
     return {
