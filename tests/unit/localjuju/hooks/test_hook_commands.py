@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from localjuju.hooks import COMMAND_NAMES
+from localjuju.hooks import COMMAND_NAMES, FlushError
 from localjuju.hooks.commands import COMMANDS, NOT_SUPPORTED, READS_FILES
 from localjuju.model import (
     Action,
@@ -817,8 +817,6 @@ def test_config_changed_refreshes_the_addresses_in_the_bags(world, run):
 
 
 def test_a_leader_that_lost_its_lease_cannot_flush_its_application_bag(world, run):
-    from localjuju.hooks import FlushError
-
     context = world.context()
     run(context, "relation-set -r 4 --app a=b")
     run(context, "relation-set -r 4 a=b")
@@ -843,3 +841,16 @@ def test_other_relations_of_the_same_applications_have_bags_of_their_own(world, 
     assert "a" not in world.bag(4, "web/0").data
     assert isinstance(world.model.relations[10], Relation)
     assert world.model.relations[10].ends[1] == RelationEnd("db", "db", "provider")
+
+
+def test_a_unit_that_was_removed_by_force_can_do_nothing_more(world, run):
+    context = world.context()
+    run(context, "relation-set -r 4 a=b")
+    del world.model.units["web/0"]
+    assert run(context, "is-leader") == (
+        "",
+        'ERROR bad request: unit "web/0" not found\n',
+        1,
+    )
+    with pytest.raises(FlushError, match='unit "web/0" not found'):
+        context.flush()

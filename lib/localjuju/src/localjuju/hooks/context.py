@@ -107,6 +107,8 @@ class HookContext:
     ) -> CommandResult:
         if command is None:
             return _error(f"unknown command {name!r}", 2)
+        if self.unit not in self.model.units:  # removed by force while its hook runs
+            return _error(f'bad request: unit "{self.unit}" not found', 1)
         if not command.raw and any(word in {"--help", "-h"} for word in _options(args)):
             return CommandResult(_help(name, command).encode())
         try:
@@ -133,6 +135,8 @@ class HookContext:
         Raises:
             FlushError: It cannot be applied; the model is unchanged.
         """
+        if self.unit not in self.model.units:
+            raise FlushError(f'cannot apply changes: unit "{self.unit}" not found')
         commit.commit(self._session)
 
     def finish_action(

@@ -76,11 +76,10 @@ def string_map(call: Call) -> dict[str, str]:
 
 def _relation_ids(session: Session, call: Call) -> list[str]:
     names = call.at_most(1)
-    if names:
-        endpoint = names[0]
-    elif session.hook.relation_id is not None:
-        endpoint = session.own_end(session.model.relations[session.hook.relation_id]).endpoint
-    else:
+    endpoint = names[0] if names else ""
+    if not endpoint and session.hook.relation_id is not None:
+        endpoint = session.hook.prefix
+    if not endpoint:
         raise UsageError("no endpoint name specified")
     broken = session.hook.kind is HookKind.RELATION_BROKEN
     return sorted(

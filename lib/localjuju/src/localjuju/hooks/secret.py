@@ -9,7 +9,17 @@ from localjuju import secrets
 from localjuju.hooks.buffer import PendingSecret
 from localjuju.hooks.command import NOTHING, Call, Command, CommandError
 from localjuju.hooks.flags import Flag, UsageError
-from localjuju.hooks.formats import InputError, parse_expiry, read_string_map, rfc3339
+from localjuju.hooks.formats import rfc3339
+from localjuju.hooks.pending import (
+    by_label,
+    changes_of,
+    check_label,
+    content_in,
+    fill,
+    made_here,
+    own_by_label,
+    secret_id_in,
+)
 from localjuju.hooks.relations import FILE_FLAG, RELATION_FLAG, relation_of
 from localjuju.hooks.session import Session
 from localjuju.model import Relation, Secret
@@ -24,130 +34,8 @@ _META = (
 )
 
 
-# --- Arguments
-
-
-def _id(text: str) -> str:
-    try:
-        return secrets.parse_uri(text)
-    except secrets.SecretError as error:
-        raise UsageError(str(error)) from None
-
-
-def _content(call: Call, words: tuple[str, ...]) -> dict[str, str]:
-    """Return the content that the arguments give, values in base64."""
-    data: dict[str, str] = {}
-    name = call.args.text("file")
-    if name is not None:
-        try:
-            given = read_string_map(call.file(name).decode("utf-8", "replace"))
-        except InputError as error:
-            raise CommandError(str(error)) from None
-        words = (*(f"{key}={value}" for key, value in given.items()), *words)
-    for word in words:
-        key, equals, value = word.partition("=")
-        if not key or not equals:
-            raise UsageError(f'invalid key value "{word.partition("=")[0]}"')
-        if key.endswith("#base64"):
-            key = key.removesuffix("#base64")
-            data[key] = value
-        elif key.endswith("#file"):
-            key = key.removesuffix("#file")
-            data[key] = base64.b64encode(call.file(value)).decode()
-        else:
-            data[key] = base64.b64encode(value.encode("utf-8", "surrogateescape")).decode()
-    if data:
-        secrets.check_content(data)
-    return data
-
-
-def _fill(session: Session, call: Call, pending: PendingSecret, data: dict[str, str]) -> None:
-    """Put metadata and content into a pending change, all checked before any is kept."""
-    expire, rotate = call.args.text("expire"), call.args.text("rotate")
-    expires = None
-    if expire is not None:
-        try:
-            expires = parse_expiry(expire, session.now)
-        except ValueError:
-            raise UsageError(f'expire time or duration "{expire}" not valid') from None
-    if rotate is not None:
-        secrets.check_rotation(rotate)
-    label = call.args.text("label")
-    if label:
-        _check_label(session, pending, label)
-    pending.label = pending.label if label is None else label
-    description = call.args.text("description")
-    pending.description = pending.description if description is None else description
-    pending.expires = pending.expires if expires is None else expires
-    pending.rotate = pending.rotate if rotate is None else rotate
-    pending.data = data or pending.data
-
-
-def _owner_of(session: Session, secret_id: str) -> str:
-    pending = session.buffer.secrets.get(secret_id)
-    if pending is not None and pending.owner_kind:
-        return pending.owner_kind
-    return session.model.secrets[secret_id].owner_kind
-
-
-def _check_label(session: Session, pending: PendingSecret, label: str) -> None:
-    """Refuse a label that another secret of the same owner has, or will have."""
-    kind = pending.owner_kind or _owner_of(session, pending.id)
-    for secret in secrets.managed(session.model, session.unit_name):
-        buffered = session.buffer.secrets.get(secret.id)
-        current = secret.label if buffered is None or buffered.label is None else buffered.label
-        if secret.id != pending.id and secret.owner_kind == kind and current == label:
-            raise CommandError(f'secret with label "{label}" already exists')
-    for other in session.buffer.secrets.values():
-        if other.id != pending.id and other.owner_kind == kind and other.label == label:
-            raise CommandError(f'secret with label "{label}" already exists')
-
-
-# --- What the unit has changed in this hook
-
-
-def _fresh(session: Session, secret_id: str) -> PendingSecret | None:
-    """Return the pending record of a secret that was made in this hook."""
-    pending = session.buffer.secrets.get(secret_id)
-    return pending if pending is not None and pending.owner_kind else None
-
-
-def _own_by_label(session: Session, label: str) -> str | None:
-    """Return the id of the secret that the unit or its application owns under this label."""
-    for pending in session.buffer.secrets.values():
-        if pending.label == label:
-            return pending.id
-    found = secrets.owned_by_label(session.model, session.unit_name, label)
-    if found is None:
-        return None
-    pending = session.buffer.secrets.get(found.id)
-    return found.id if pending is None or pending.label is None else None
-
-
-def _by_label(session: Session, label: str) -> str:
-    """Return the id of the secret that the unit knows under this label, as owner or reader."""
-    own = _own_by_label(session, label)
-    if own is not None:
-        return own
-    found = secrets.consumed_by_label(session.model, session.unit_name, label)
-    if found is None:
-        raise CommandError(f'consumer label "{label}" not found')
-    return found.id
-
-
-def _managed(session: Session, secret_id: str) -> PendingSecret:
-    """Return the record for changes of a secret that this unit manages."""
-    pending = session.buffer.secrets.get(secret_id)
-    if pending is None or not pending.owner_kind:
-        secrets.manage(session.model, secret_id, session.unit_name)
-    return session.buffer.secrets.setdefault(secret_id, PendingSecret(secret_id))
-
-
-# --- Commands
-
-
 def _add(session: Session, call: Call) -> str:
-    data = _content(call, call.args.positional)
+    data = content_in(call, call.args.positional)
     if not data:
         raise UsageError("missing secret value or filename")
     owner = call.args.text("owner") or "application"
@@ -163,7 +51,7 @@ def _add(session: Session, call: Call) -> str:
     if kind == "application" and not session.is_leader:
         raise CommandError("this unit is not the leader")
     pending = PendingSecret(secrets.new_id(session.random_bytes), owner_kind=kind)
-    _fill(session, call, pending, data)
+    fill(session, call, pending, data)
     session.buffer.secrets[pending.id] = pending
     return secrets.uri(pending.id)
 
@@ -172,14 +60,14 @@ def _set(session: Session, call: Call) -> Any:
     words = call.args.positional
     if not words:
         raise UsageError("missing secret URI")
-    secret_id = _id(words[0])
-    data = _content(call, words[1:])
+    secret_id = secret_id_in(words[0])
+    data = content_in(call, words[1:])
     if not data and not any(call.args.text(flag.name) is not None for flag in _META):
         raise UsageError("at least one attribute to update must be specified")
     known = secret_id in session.buffer.secrets
-    pending = _managed(session, secret_id)
+    pending = changes_of(session, secret_id)
     try:
-        _fill(session, call, pending, data)
+        fill(session, call, pending, data)
     except (CommandError, UsageError, secrets.SecretError):
         if not known:
             del session.buffer.secrets[secret_id]
@@ -194,9 +82,9 @@ def _get(session: Session, call: Call) -> Any:
     if refresh and peek:
         raise UsageError("specify one of --peek or --refresh but not both")
     if words:
-        secret_id = _id(words[0])
+        secret_id = secret_id_in(words[0])
     elif label:
-        secret_id = _by_label(session, label)
+        secret_id = by_label(session, label)
     else:
         raise UsageError("require either a secret URI or label")
     data = _read(session, secret_id, label if words else None, refresh, peek)
@@ -216,7 +104,7 @@ def _read(
     if pending is not None and pending.data is not None:
         if pending.owner_kind:  # made in this hook: there is only the one revision
             if label and label != pending.label:
-                _check_label(session, pending, label)
+                check_label(session, pending, label)
                 pending.label = label
             return pending.data
         if refresh or peek:
@@ -243,9 +131,9 @@ def _info_get(session: Session, call: Call) -> Any:
     words = call.at_most(1)
     label = call.args.text("label")
     if words:
-        secret_id = _id(words[0])
+        secret_id = secret_id_in(words[0])
     elif label:
-        found = _own_by_label(session, label)
+        found = own_by_label(session, label)
         if found is None:
             raise CommandError(f'secret "{label}" not found')
         secret_id = found
@@ -330,10 +218,10 @@ def _grant(session: Session, call: Call) -> Any:
         raise UsageError("missing secret URI")
     if not call.args.text("relation"):
         raise UsageError("missing relation id")
-    secret_id = _id(words[0])
+    secret_id = secret_id_in(words[0])
     relation = relation_of(session, call)
     subject = _subject(session, call, relation)
-    pending = _managed(session, secret_id)
+    pending = changes_of(session, secret_id)
     stored = session.model.secrets.get(secret_id)
     held = [(g.relation_id, g.subject) for g in stored.grants] if stored is not None else []
     held += pending.grants
@@ -362,12 +250,12 @@ def _revoke(session: Session, call: Call) -> Any:
     words = call.at_most(1)
     if not words:
         raise UsageError("missing secret URI")
-    secret_id = _id(words[0])
+    secret_id = secret_id_in(words[0])
     app, unit = call.args.text("app"), call.args.text("unit")
     if not (app or unit or call.args.text("relation")):
         raise UsageError("missing relation, application or unit")
     relation = relation_of(session, call) if call.args.text("relation") else None
-    pending = _managed(session, secret_id)
+    pending = changes_of(session, secret_id)
     number = relation.id if relation is not None else None
     subject = unit or app
     # A grant that this hook made goes at once; a stored one at the end of the hook.
@@ -387,14 +275,14 @@ def _remove(session: Session, call: Call) -> Any:
     words = call.at_most(1)
     if not words:
         raise UsageError("missing secret URI")
-    secret_id = _id(words[0])
+    secret_id = secret_id_in(words[0])
     text = call.args.text("revision")
     if text is not None and not text.isdigit():
         raise UsageError(f'invalid value "{text}" for option --revision')
-    if _fresh(session, secret_id) is not None:
+    if made_here(session, secret_id) is not None:
         del session.buffer.secrets[secret_id]
         return NOTHING
-    pending = _managed(session, secret_id)
+    pending = changes_of(session, secret_id)
     if text is None or int(text) == 0:
         session.buffer.secrets[secret_id] = PendingSecret(secret_id, removed=True)
     elif int(text) not in pending.removed_revisions:

@@ -14,7 +14,9 @@ from localjuju.hooks.session import Session, unit_order
 from localjuju.model import Life, Status, Unit
 
 STATUSES = ("maintenance", "blocked", "waiting", "active")
-LEVELS = frozenset({"TRACE", "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"})
+LEVELS = {name: name for name in ("TRACE", "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")} | {
+    "WARN": "WARNING"
+}
 
 _APPLICATION = Flag("application", is_bool=True, help="of the application; only by the leader")
 
@@ -122,11 +124,9 @@ def _log(session: Session, call: Call) -> Any:
     if call.args.switch("debug"):
         level = "DEBUG"
     message = " ".join(call.args.positional)
-    number = session.hook.relation_id
-    if number is not None and number in session.model.relations:
-        endpoint = session.own_end(session.model.relations[number]).endpoint
-        message = f"{endpoint}:{number}: {message}"
-    session.log(level if level in LEVELS else "INFO", message)
+    if session.hook.relation_id is not None:
+        message = f"{session.hook.prefix}:{session.hook.relation_id}: {message}"
+    session.log(LEVELS.get(level, "INFO"), message)
     return NOTHING
 
 

@@ -7,7 +7,6 @@ from localjuju.secrets._access import can_read, is_manager, label_for, managed
 from localjuju.secrets._reading import obsolete, tracked_by
 from localjuju.secrets._values import RETRY_SECONDS, next_rotation
 
-
 _ORDER = (
     HookKind.SECRET_EXPIRED,
     HookKind.SECRET_ROTATE,
