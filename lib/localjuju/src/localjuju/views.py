@@ -367,7 +367,7 @@ def secret(
         entry["revisions"] = [_revision(r) for _, r in sorted(found.revisions.items())]
     if revision is not None:
         entry["content"] = {"Data": _plain(revision.data)}
-    return {found.id: entry}
+    return entry
 
 
 def _scope(model: Model, relation_id: int | None) -> str:
