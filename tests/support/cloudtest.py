@@ -251,7 +251,7 @@ def bootstrapped() -> Iterator[Cloud]:
     run([str(ROOT / "helio"), "images", "build"])
     HOME.mkdir(parents=True, exist_ok=True, mode=0o700)
     (HOME / "helio.yaml").write_text(yaml.safe_dump(SETTINGS))
-    copy_images(Path("/var/lib/helio/store"), HOME / "store")
+    copy_images(Path("/var/lib/helio/storage"), HOME / "storage")
     os.environ["HELIO_HOME"] = str(HOME)
     os.environ["LOCALJUJU_HOME"] = str(HOME / "engine")
     run([str(ROOT / "helio"), "bootstrap", "--yes"])

@@ -62,7 +62,7 @@ def test_no_credential_is_in_a_log_line_or_a_trace(cloud, credentials):
     for path in sorted(cloud.home.rglob("*")):
         parts = path.relative_to(cloud.home).parts
         is_record = path.suffix == ".log" or "logs" in parts or "traces" in parts
-        if parts[0] == "store" or not path.is_file() or not is_record:
+        if parts[0] == "storage" or not path.is_file() or not is_record:
             continue
         seen += 1
         assert not found(path.read_text(errors="replace"), credentials), path
