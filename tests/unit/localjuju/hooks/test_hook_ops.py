@@ -723,3 +723,76 @@ def test_no_secret_reaches_the_trace(stage):
     assert "secret-add" in names
     assert "secret-get" in names
     assert "hunter" not in repr(stage.context.records)
+
+
+def test_the_functions_of_ops_hookcmds_understand_every_answer(stage, world, action):
+    world.model.applications["web"].scale = 3
+    done = stage(
+        """
+        from ops import hookcmds as h
+        h.status_set("waiting", "a -- b", app=True)
+        h.app_version_set("2")
+        h.juju_log("x", level="WARNING")
+        h.open_port("tcp", 80, endpoints="cluster")
+        h.open_port("icmp")
+        h.relation_set({"n": "1"}, 4, endpoint="database", app=True)
+        h.state_set({"key": "a\\nb"})
+        secret = h.secret_add({"password": "one"}, label="l", rotate="never", owner="unit")
+        h.secret_grant(secret, 4, unit="db/0")
+        h.secret_set(secret, content={"password": "two"}, owner="unit")
+        info = h.secret_info_get(label="l")
+        goal = h.goal_state()
+        network = h.network_get("database", relation_id=4)
+        try:
+            h.network_get("zz")
+        except h.Error as error:
+            refused = [error.returncode, error.stderr]
+        h.action_set({"a": {"b": "c"}})
+        h.action_log("going")
+        return {
+            "status": h.status_get(app=True).message,
+            "unit": h.status_get().status,
+            "config": [h.config_get("count"), h.config_get()["title"]],
+            "leader": h.is_leader(),
+            "ports": sorted([p.port or 0, p.protocol, p.endpoints]
+                            for p in h.opened_ports(endpoints=True)),
+            "relation": [h.relation_ids("database"), h.relation_list(4),
+                         h.relation_list(4, app=True), h.relation_get(4, key="n", unit="web/0", app=True),
+                         h.relation_get(4, unit="db/0")],
+            "model": h.relation_model_get(4).uuid == charm.model.uuid,
+            "state": [h.state_get("key"), h.state_get(None)],
+            "storage": [h.storage_list("data"), str(h.storage_get("data/0").location)],
+            "secret": [h.secret_get(id=secret), info.revision, info.label,
+                       h.secret_ids() == [info.id]],
+            "goal": [sorted(goal.units), sorted(goal.relations["database"])],
+            "network": [network.bind_addresses[0].addresses[0].value,
+                        list(network.ingress_addresses)],
+            "action": h.action_get("where"),
+            "refused": refused,
+        }
+        """,
+        RUN_BACKUP,
+    )
+    assert done.report == {
+        "status": "a -- b",
+        "unit": "active",
+        "config": [42, "hello"],
+        "leader": True,
+        "ports": [[0, "icmp", ["*"]], [80, "tcp", ["cluster"]]],
+        "relation": [
+            ["database:4"],
+            ["db/0", "db/1"],
+            "db",
+            "1",
+            {"private-address": "10.20.0.20"},
+        ],
+        "model": True,
+        "state": ["a\nb", {"key": "a\nb"}],
+        "storage": [["data/0"], "/var/lib/juju/storage/data/0"],
+        "secret": [{"password": "two"}, 1, "l", True],
+        "goal": [["web/0", "web/1", "web/2"], ["db", "db/0", "db/1"]],
+        "network": ["10.20.0.30", ["10.20.1.1"]],
+        "action": "/tmp",
+        "refused": [1, 'ERROR no network config found for binding "zz"\n'],
+    }
+    assert action.results["a"] == {"b": "c"}
