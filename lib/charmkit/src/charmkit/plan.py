@@ -99,6 +99,8 @@ class Workload:
         checks: Pebble's checks.
         probes: The commands of the checks, to wait for a start; with their patience in seconds.
         tasks: The leader's tasks, in their order; none on a follower.
+        drains: Whether other units take over while this one restarts, so that clients are kept
+            away before it does.
     """
 
     container: str
@@ -113,6 +115,7 @@ class Workload:
     )
     probes: tuple[tuple[str, float], ...] = ()
     tasks: tuple[Task, ...] = ()
+    drains: bool = False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -390,12 +393,8 @@ def _workload(
 ) -> tuple[Status | None, Workload | None]:
     tasks = tuple(service.tasks(snapshot, seen))
     if not snapshot.is_leader:
-        done = records(snapshot)
         for task in tasks:
-            if (
-                task.when == "before-start"
-                and done.get(task.name, {}).get("digest") != task.digest
-            ):
+            if task.when == "before-start" and not _done_by_leader(task, snapshot):
                 return Status("waiting", f"waiting for the leader: {task.message}"), None
         tasks = ()
     files: dict[str, Content] = {}
@@ -437,7 +436,13 @@ def _workload(
             if process.check
         ),
         tasks=tasks,
+        drains=snapshot.planned_units > 1,
     )
+
+
+def _done_by_leader(task: Task, snapshot: Snapshot) -> bool:
+    record = records(snapshot).get(task.name)
+    return record is not None and record["inputs"] == list(task.inputs)
 
 
 def _content(

@@ -172,8 +172,9 @@ class Task:
         message: What the unit shows meanwhile, `migrating the database`.
         environment: Variables; secrets are allowed.
         stdin: Text for its standard input; secrets are allowed.
-        inputs: What else it depends on, such as the address of a server. The command, the
-            environment and the standard input count anyway.
+        inputs: What it is done to, such as the address and name of a schema; equal on all units.
+            The other units wait until the leader has done the task with their inputs. For the
+            leader the command, the environment and the standard input count as well.
         user: Whose rights it has.
         group: Likewise.
         timeout: Seconds that it may take.

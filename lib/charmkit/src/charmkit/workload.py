@@ -42,6 +42,7 @@ _CLOSED: "ops.pebble.LayerDict" = {
 # `except` cannot name the type argument, and without it the output has no type.
 _ExecError: typing.TypeAlias = "ops.pebble.ExecError[str]"
 
+_DRAIN = 3  # seconds; the check fails after one, and what watches it looks as often
 _POLL = 0.2  # seconds between two looks whether a started process answers
 
 
@@ -108,8 +109,14 @@ def stop(container: ops.Container, services: tuple[str, ...]) -> None:
     running = container.get_services(*services)
     names = [name for name, info in running.items() if info.is_running()]
     if names:
-        container.add_layer(LAYER, _CLOSED, combine=True)
+        _drain(container)
         container.stop(*names)
+
+
+def _drain(container: ops.Container) -> None:
+    """Keep clients away from the unit, and give who forwards them the time to notice."""
+    container.add_layer(LAYER, _CLOSED, combine=True)
+    time.sleep(_DRAIN)
 
 
 # --- files -------------------------------------------------------------------------------------
@@ -247,24 +254,28 @@ def _run_tasks(
     state: _State,
     recorded: Mapping[str, Mapping[str, typing.Any]],
     show: Callable[[str], None],
-) -> dict[str, Mapping[str, typing.Any]]:
+) -> dict[str, dict[str, typing.Any]]:
     """Run the tasks that were not done with this input; give the records of all."""
-    records: dict[str, Mapping[str, typing.Any]] = {}
+    records: dict[str, dict[str, typing.Any]] = {}
     for task in workload.tasks:
         if task.when != when:
             continue
         known = recorded.get(task.name, {})
         done = state.get("tasks").get(task.name) == task.digest
         if done and (not task.facts or known.get("digest") == task.digest):
-            records[task.name] = known or {"digest": task.digest}
+            records[task.name] = dict(known) or _record(task)
             continue
         show(task.message)
         output = _run(container, task)
-        records[task.name] = {"digest": task.digest}
+        records[task.name] = _record(task)
         if task.facts:
-            records[task.name] = {"digest": task.digest, "facts": json.loads(output)}
+            records[task.name]["facts"] = json.loads(output)
         state.set("tasks", {**state.get("tasks"), task.name: task.digest})
     return records
+
+
+def _record(task: Task) -> dict[str, typing.Any]:
+    return {"digest": task.digest, "inputs": list(task.inputs)}
 
 
 def _run(container: ops.Container, task: Task) -> str:
@@ -311,6 +322,9 @@ def _start(container: ops.Container, workload: Workload, show: Callable[[str], N
     new_checks = any(checks.get(name) != each for name, each in workload.checks.items())
     starts = bool(changed) or not all(running.get(name) for name in workload.services)
     if starts:
+        if workload.drains and any(running.values()):
+            _drain(container)
+            new_checks = bool(workload.checks)
         show(f"starting {', '.join(workload.services)}")
         services_only = typing.cast("ops.pebble.LayerDict", {"services": workload.services})
         container.add_layer(LAYER, services_only, combine=True)
