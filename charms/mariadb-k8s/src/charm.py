@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import ops
 
+import galera
 import mariadb
 from charmkit.interfaces import mysql_client, tls_certificates
 from charmkit.reconciler import Reconciler
@@ -22,11 +23,13 @@ FOLDER = "/etc/mysql/helio"
 SERVER = Process(
     name="mariadb",
     summary="MariaDB server",
-    command=f"/bin/sh {FOLDER}/start",
+    command=f"/bin/bash {FOLDER}/start",
     files=(
         File(path=mariadb.CONFIG, template="server.cnf.j2", group="mysql"),
         File(path=f"{FOLDER}/start", template="start.sh"),
         File(path=f"{FOLDER}/online", template="online.sh", restarts=False),
+        # Members come and go without a restart of the others.
+        File(path=f"{FOLDER}/cluster", template="cluster.j2", restarts=False),
         # The probe makes the server load both when the second changes, so nothing restarts.
         File(
             path=f"{FOLDER}/key.pem",
@@ -41,7 +44,7 @@ SERVER = Process(
             restarts=False,
         ),
     ),
-    check=Check(command=f"/bin/sh {FOLDER}/online"),
+    check=Check(command=f"/bin/sh {FOLDER}/online", patience=45),
     kill_delay=60,
 )
 
@@ -49,7 +52,14 @@ SERVER = Process(
 def values(snapshot: Snapshot, seen: Values) -> Values:
     """Give what the server's configuration needs beyond options and relations."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return {"buffer_pool": mariadb.buffer_pool(str(snapshot.config["profile"]), memory)}
+    folders = snapshot.storage.get("database", ())
+    stopped = galera.read(pathlib.Path(folders[0])) if folders else galera.Position()
+    position = galera.Position(stopped.history) if seen["online"] else stopped
+    return {
+        "buffer_pool": mariadb.buffer_pool(str(snapshot.config["profile"]), memory),
+        "galera": galera.membership(snapshot, position),
+        "position": position,
+    }
 
 
 def accounts(snapshot: Snapshot) -> tuple[mysql_client.Account, ...]:
@@ -81,6 +91,7 @@ def offers(snapshot: Snapshot, seen: Values) -> Iterator[Publication]:
     """Answer the clients whose account exists."""
     facts = seen["facts"].get("accounts", {})
     certificate = seen["certificates"]
+    yield galera.tell(snapshot, seen["position"])
     yield CLIENTS.respond(
         snapshot,
         [each for each in accounts(snapshot) if each.username in (facts.get("accounts") or ())],

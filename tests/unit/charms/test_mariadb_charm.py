@@ -95,7 +95,7 @@ def file(state, ctx, path):
 def test_a_lone_unit_starts_and_is_active(ctx, started):
     assert started.unit_status == testing.ActiveStatus()
     service = started.get_container("mariadb").plan.services["mariadb"]
-    assert service.command == "/bin/sh /etc/mysql/helio/start"
+    assert service.command == "/bin/bash /etc/mysql/helio/start"
     assert {port.port for port in started.opened_ports} == {3306}
 
 
@@ -282,4 +282,45 @@ def test_listing_names_size_and_clients(ctx, started, client):
     assert json.loads(ctx.action_results["databases"]) == {
         "old": {"bytes": 10, "clients": []},
         "placement": {"bytes": 5, "clients": ["placement"]},
+    }
+
+
+def test_a_lone_unit_is_no_cluster(ctx, started):
+    assert "wsrep" not in file(started, ctx, "/etc/mysql/helio/server.cnf")
+    assert "clustered=no" in file(started, ctx, "/etc/mysql/helio/cluster")
+
+
+def test_three_units_are_a_cluster_that_unit_0_founds(ctx, lone):
+    out = ctx.run(ctx.on.config_changed(), dataclasses.replace(lone, planned_units=3))
+    assert "wsrep-on = ON" in file(out, ctx, "/etc/mysql/helio/server.cnf")
+    told = file(out, ctx, "/etc/mysql/helio/cluster")
+    assert "may_found=yes" in told
+    assert "mariadb-k8s-2.mariadb-k8s-endpoints.cloud.svc.cluster.local" in told
+
+
+def test_a_growing_cluster_restarts_no_member(ctx, lone):
+    plans = [
+        ctx.run(ctx.on.config_changed(), dataclasses.replace(lone, planned_units=units))
+        .get_container("mariadb")
+        .plan.services["mariadb"]
+        for units in (3, 5)
+    ]
+    assert plans[0] == plans[1]
+
+
+def test_units_tell_each_other_where_they_stopped(ctx, charm, lone):
+    storage = testing.Storage("database")
+    folder = storage.get_filesystem(ctx) / "data"
+    folder.mkdir()
+    (folder / "grastate.dat").write_text("uuid:    41fb5dd6-e55e-11f1-a085\nseqno:   18\n")
+    state = dataclasses.replace(lone, storages={storage}, planned_units=3)
+    with ctx(ctx.on.update_status(), state) as manager:
+        seen = manager.charm.reconciler.observe()
+    stopped = charm.values(seen, {"online": False})["position"]
+    assert (stopped.history, stopped.seqno) == ("41fb5dd6-e55e-11f1-a085", 18)
+    # A server that runs has not stopped anywhere, whatever its record says.
+    out = ctx.run(ctx.on.config_changed(), state)
+    assert json.loads(out.get_relation(1).local_unit_data["galera"]) == {
+        "history": "41fb5dd6-e55e-11f1-a085",
+        "seqno": -1,
     }
