@@ -146,10 +146,11 @@ def merge(settings: Settings, values: Any) -> Settings:
         raise HelioError(
             f"cannot use {file}: unknown key {key}; known are {', '.join(sorted(known))}"
         )
-    for key in ("instance", "model"):
-        if key in texts and not re.fullmatch(r"[a-z][a-z0-9-]{0,30}", texts[key]):
+    for key, length in (("instance", 20), ("model", 30)):
+        if not re.fullmatch(rf"[a-z][a-z0-9-]{{0,{length - 1}}}", texts.get(key, "a")):
             raise HelioError(
-                f"cannot use {file}: {key} must be lower-case letters, digits and hyphens"
+                f"cannot use {file}: {key} must be lower-case letters, digits and hyphens, "
+                f"{length} at most"
             )
     if "subnet" in texts:
         _check_subnet(file, texts["subnet"])

@@ -75,3 +75,7 @@ def _failed(error: Exception) -> int:
     if os.access(log, os.R_OK):
         click.echo(f"log: {log}", err=True)
     return 1
+
+
+if __name__ == "__main__":
+    main()
