@@ -118,11 +118,23 @@ def _fetch(
         goal = target / name if target.is_dir() else target
         for member in members:
             inside = PurePosixPath(member.name).relative_to(name)
-            member.name = str(goal.name / inside)
+            if ".." in inside.parts:
+                raise click.ClickException(f"cannot copy {unit}:{path}: {member.name} leads out")
             try:
-                archive.extract(member, goal.parent, filter="data")
-            except (OSError, tarfile.TarError) as error:
-                raise click.ClickException(f"cannot write {goal}: {error}") from error
+                _write_member(archive, member, goal / inside)
+            except OSError as error:
+                raise click.ClickException(f"cannot write {goal}: {error.strerror}") from error
+
+
+def _write_member(archive: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> None:
+    """Write a file or a folder; there is nothing else, since the other end follows links."""
+    if member.isdir():
+        path.mkdir(exist_ok=True)
+        return
+    content = archive.extractfile(member)
+    if content is not None:
+        path.write_bytes(content.read())
+        path.chmod(member.mode & 0o777)
 
 
 def _send(

@@ -170,8 +170,9 @@ def _start(
         background=background,
     )
     if not answer["tasks"]:
+        errors = [_marked(error) for error in answer["errors"]]
         text = f"Operation {answer['operation']} failed to schedule any tasks:\n" + "\n".join(
-            answer["errors"]
+            errors
         )
         if required:
             raise click.ClickException(text)
@@ -187,6 +188,11 @@ def _start(
             f"timed out waiting for results from: {', '.join(map(_spoken, answer['timed_out']))}"
         )
     _show_results(session, answer["results"])
+
+
+def _marked(error: str) -> str:
+    """Return an error with the mark by which Juju's clients know that something is not there."""
+    return f"{error} (not found)" if error.endswith("not found") else error
 
 
 def _spoken(unit: str) -> str:
