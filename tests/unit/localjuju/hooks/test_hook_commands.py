@@ -1,11 +1,13 @@
 """One table per command: what goes in, what comes out, byte for byte."""
 
 import json
+import re
 
 import pytest
 
 from localjuju.hooks import COMMAND_NAMES, FlushError
-from localjuju.hooks.commands import COMMANDS, NOT_SUPPORTED, READS_FILES
+from localjuju.hooks.build import SOURCE
+from localjuju.hooks.commands import COMMANDS, NOT_SUPPORTED
 from localjuju.model import (
     Action,
     Bag,
@@ -794,7 +796,14 @@ def test_every_command_has_help(world, run):
 
 
 def test_the_client_reads_files_for_the_commands_that_take_them():
-    assert {"relation-set", "state-set", "secret-add", "secret-set"} == READS_FILES
+    taking = {
+        name
+        for name, command in COMMANDS.items()
+        if any(flag.name == "file" for flag in command.flags)
+    }
+    listed = re.search(r"names\[\] = \{(.*?)\}", SOURCE.read_text())
+    assert listed
+    assert set(re.findall(r'"([a-z-]+)"', listed[1])) == taking
 
 
 def test_output_goes_to_a_file_when_asked(world):

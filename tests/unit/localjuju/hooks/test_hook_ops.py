@@ -757,7 +757,8 @@ def test_the_functions_of_ops_hookcmds_understand_every_answer(stage, world, act
             "ports": sorted([p.port or 0, p.protocol, p.endpoints]
                             for p in h.opened_ports(endpoints=True)),
             "relation": [h.relation_ids("database"), h.relation_list(4),
-                         h.relation_list(4, app=True), h.relation_get(4, key="n", unit="web/0", app=True),
+                         h.relation_list(4, app=True),
+                         h.relation_get(4, key="n", unit="web/0", app=True),
                          h.relation_get(4, unit="db/0")],
             "model": h.relation_model_get(4).uuid == charm.model.uuid,
             "state": [h.state_get("key"), h.state_get(None)],

@@ -41,10 +41,3 @@ COMMANDS: dict[str, Command] = {
 
 COMMAND_NAMES: tuple[str, ...] = tuple(sorted(COMMANDS))
 """The names under which the client must be found in a unit's tools folder."""
-
-READS_FILES = frozenset(
-    name
-    for name, command in COMMANDS.items()
-    if any(flag.name == "file" for flag in command.flags)
-)
-"""Commands that take `--file` or `key#file=`; the client reads these files."""

@@ -8,8 +8,8 @@ from localjuju import secrets
 from localjuju.hooks.session import Session
 from localjuju.identity import JUJU_VERSION
 from localjuju.model import HookKind
+from localjuju.resolver import JUJU_EXEC
 
-EXEC_ACTION = "juju-exec"
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 _PROXIES = {
@@ -94,7 +94,7 @@ def _dispatch(session: Session) -> dict[str, str]:
     hook = session.hook
     if hook.kind is not HookKind.ACTION:
         return {"JUJU_DISPATCH_PATH": f"hooks/{hook.name}", "JUJU_HOOK_NAME": hook.name}
-    if hook.name == EXEC_ACTION:  # commands, no dispatch
+    if hook.name == JUJU_EXEC:  # commands, no dispatch
         return {"JUJU_HOOK_NAME": ""}
     return {"JUJU_DISPATCH_PATH": f"actions/{hook.name}", "JUJU_HOOK_NAME": ""}
 

@@ -3,7 +3,7 @@
 All numbers are big-endian and unsigned. A request is `LJH1`, then fields: one byte of kind, four
 bytes of length, the bytes; kind `z` with length 0 ends it. Kinds, in this order:
 
-- `c` context id, `n` command, `d` working directory, `a` one argument (repeated),
+- `c` context id, `n` command, `a` one argument (repeated),
 - `i` standard input, only if the arguments ask for it,
 - `p` name of a file as the arguments have it, followed by `f` its content or `x` the number of
   the error that opening it gave, as decimal text.
@@ -56,7 +56,7 @@ def decode(fields: list[tuple[bytes, bytes]]) -> Request:
     files: dict[str, bytes | OSError] = {}
     path: str | None = None
     for kind, content in fields:
-        if kind in {b"c", b"n", b"d"}:
+        if kind in {b"c", b"n"}:
             texts[kind] = content.decode("utf-8", "replace")
         elif kind == b"a":
             args.append(content.decode("utf-8", "replace"))

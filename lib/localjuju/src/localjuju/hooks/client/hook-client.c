@@ -290,8 +290,6 @@ int main(int count, char **arguments)
     request.used = 4;
     put_text(&request, 'c', context);
     put_text(&request, 'n', self);
-    char *folder = getcwd(NULL, 0);
-    put_text(&request, 'd', folder != NULL ? folder : "");
     for (int i = 1; i < count; i++)
         put_text(&request, 'a', arguments[i]);
     put_inputs(&request, self, count, arguments);
