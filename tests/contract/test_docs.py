@@ -197,6 +197,8 @@ def folders() -> list[pathlib.Path]:
         if folder.name not in tops
         and not explained_above & set(folder.parts[2:])
         and not folder.name.startswith(".")
+        # tests/unit/<package>/<part> mirrors the package.
+        and not (folder.parts[:2] == ("tests", "unit") and len(folder.parts) > 3)
     )
 
 

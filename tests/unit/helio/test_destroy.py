@@ -120,6 +120,7 @@ def test_kernel_settings_and_files_get_their_former_values(host, reporter):
     journal.add_packages(["podman"])
     host.files |= {setting: "1\n", Path("/etc/sysctl.d/60-helio.conf"): "x"}
     host.answer("tee", with_=lambda c: host.files.update({Path(c.argv[1]): c.input}) or "")
+    host.answer("iptables", with_="-P FORWARD ACCEPT\n")
     step = destroy.RestoreKernel(JOURNAL)
     assert not step.is_done(host)
     step.apply(host, reporter)
@@ -127,6 +128,16 @@ def test_kernel_settings_and_files_get_their_former_values(host, reporter):
     assert Path("/etc/sysctl.d/60-helio.conf") not in host.files
     assert journal.read() == Changes(packages=("podman",))
     assert step.is_done(host)
+
+
+def test_kernel_settings_stay_while_another_network_is_up(host, reporter):
+    setting = Path("/proc/sys/net/ipv4/ip_forward")
+    Journal(host, JOURNAL).add_kernel("net/ipv4/ip_forward", "0")
+    host.files[setting] = "1\n"
+    host.answer("iptables", with_="-P FORWARD ACCEPT\n-N NETAVARK-1D8721804F16F\n")
+    destroy.RestoreKernel(JOURNAL).apply(host, reporter)
+    assert host.files[setting] == "1\n"
+    assert "other containers" in str(reporter.of("tell"))
 
 
 @pytest.fixture

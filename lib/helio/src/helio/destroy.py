@@ -1,6 +1,7 @@
 """Take a cloud away: the list of steps, each of which does nothing when there is nothing."""
 
 import dataclasses
+import re
 import shlex
 from collections.abc import Iterable
 from pathlib import Path
@@ -182,11 +183,16 @@ class RestoreKernel:
         """Write the former values and forget them."""
         journal = Journal(host, self.journal)
         changes = journal.read()
+        shared = is_network_up(machine.firewall_chains(host))
         for name, value in changes.kernel.items():
             path = machine.kernel_path(name)
-            if host.read(path).strip() != value:
-                host.run(Command(("tee", str(path)), input=value))
-                reporter.tell(f"set {name} back to {value}")
+            if host.read(path).strip() == value:
+                continue
+            if shared:
+                reporter.tell(f"kept {name}: other containers' networks need it")
+                continue
+            host.run(Command(("tee", str(path)), input=value))
+            reporter.tell(f"set {name} back to {value}")
         for name, former in changes.files.items():
             if former is None:
                 host.remove(Path(name))
@@ -249,13 +255,16 @@ def leftover_chains(before: Iterable[str], now: Iterable[str]) -> list[str]:
         before: `table chain` at install time.
         now: `table chain` now.
     """
-    chains = [chain for chain in now if chain.split()[1].startswith(PODMAN_CHAINS)]
-    # The chains of one network end in a hash of its name: NETAVARK-1D8721804F16F.
-    in_use = any(
-        len(name) > len("NETAVARK-") and all(c in "0123456789ABCDEF" for c in name[9:])
-        for name in (chain.split()[1] for chain in chains)
-    )
-    return [] if in_use else sorted(set(chains) - set(before))
+    if is_network_up(now):
+        return []
+    chains = {chain for chain in now if chain.split()[1].startswith(PODMAN_CHAINS)}
+    return sorted(chains - set(before))
+
+
+def is_network_up(chains: Iterable[str]) -> bool:
+    """Return whether a Podman network is up: each has chains that end in a hash of its name."""
+    network = re.compile(rf"\w+ {PODMAN_CHAINS}-[0-9A-F]+")
+    return any(network.fullmatch(chain) for chain in chains)
 
 
 def is_empty(listing: str) -> bool:

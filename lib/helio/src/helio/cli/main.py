@@ -17,6 +17,7 @@ from helio.cli.pack import pack
 from helio.cli.status import status
 from helio.embedded import program
 from helio.host import HelioError
+from helio.waiting import last_line
 
 INTERRUPTED = 130  # as shells do it: 128 + SIGINT
 
@@ -67,8 +68,11 @@ def _interrupted() -> int:
 
 
 def _failed(error: Exception) -> int:
-    text = " ".join(str(error).split())
-    text = text if text.startswith("cannot ") else f"cannot finish: {text}"
+    if isinstance(error, jubilant.CLIError):
+        text = f"cannot run juju {error.cmd[1]}: {last_line(error)}"
+    else:
+        text = " ".join(str(error).split())
+        text = text if text.startswith("cannot ") else f"cannot finish: {text}"
     click.echo(f"error: {text}", err=True)
     home = settings.home(os.environ)
     log = settings.Settings(home=home).log
