@@ -158,7 +158,7 @@ class HookRun:
     async def run(self, *argv: str, stdin: str | None = None) -> str:
         """Run a hook command through the unit's socket; an error raises `CommandFailedError`."""
         command, *args = argv
-        fields = [(b"c", self.environment["JUJU_CONTEXT_ID"]), (b"n", command), (b"d", "/")]
+        fields = [(b"c", self.environment["JUJU_CONTEXT_ID"]), (b"n", command)]
         fields += [(b"a", argument) for argument in args]
         if stdin is not None:
             fields.append((b"i", stdin))

@@ -404,6 +404,22 @@ def test_entering_a_scope_seeds_the_bag_with_the_service_address(pair):
     }
 
 
+def test_a_new_unit_of_an_old_name_begins_with_a_fresh_bag_and_joins(pair):
+    pair.write(1, "web/1", {"old": "1"})
+    pair.settle()
+    before = pair.model.relations[1].unit_bags["web/1"].version
+    pair.model.units["web/1"].life = Life.DYING
+    pair.settle()
+    pair.world.unit("web")
+    pair.history.clear()
+    pair.settle()
+    bag = pair.model.relations[1].unit_bags["web/1"]
+    assert "old" not in bag.data
+    assert bag.version > before
+    joined = [(n, h.remote_unit) for n, h in pair.history if h.name == "give-relation-joined"]
+    assert joined == [("db/0", "web/1"), ("db/1", "web/1")]
+
+
 # --- Errors -------------------------------------------------------------------------------------
 
 
@@ -633,6 +649,17 @@ def test_refresh_stops_replaces_the_pod_upgrades_configures_and_starts(world, si
         "config-changed",
         "start",
     ]
+
+
+def test_nothing_else_runs_between_the_stop_for_a_new_pod_and_the_new_pod(pair):
+    unit = pair.model.units["web/0"]
+    pair.model.applications["web"].charm_modified += 1
+    operation = pair.begin("web/0")
+    assert operation.hook.kind is K.STOP
+    del pair.running["web/0"]
+    resolver.commit(unit, operation, pair.model, pair.world.now)
+    assert resolver.wants_new_pod(unit, pair.model)
+    assert resolver.next_operation(unit, pair.model, pair.world.now) is None
 
 
 def test_trust_replaces_the_pod_without_an_upgrade(pair):
