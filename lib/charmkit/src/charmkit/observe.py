@@ -1,10 +1,11 @@
 """Makes the `Snapshot`: the one place that reads from Juju and from Pebble."""
 
 import dataclasses
+import functools
 import logging
 import os
 import typing
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import ops
 
@@ -22,8 +23,39 @@ from charmkit.spec import (
 logger = logging.getLogger(__name__)
 
 
-def observe(charm: ops.CharmBase, service: Service) -> Snapshot:
-    """Read everything that a plan may depend on."""
+class _Bag(Mapping[str, str]):
+    """A databag that is read when it is first looked into.
+
+    Every bag costs a hook command, and most plans look into few of them. Juju gives the same
+    answer all through a hook, so when it is asked makes no difference.
+    """
+
+    def __init__(self, read: Callable[[], Mapping[str, str]]):
+        self._read = read
+
+    @functools.cached_property
+    def _content(self) -> dict[str, str]:
+        return dict(self._read())
+
+    def __getitem__(self, key: str) -> str:
+        return self._content[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._content)
+
+    def __len__(self) -> int:
+        return len(self._content)
+
+
+def observe(charm: ops.CharmBase, service: Service, *, refresh: bool = True) -> Snapshot:
+    """Read everything that a plan may depend on.
+
+    Args:
+        charm: The charm.
+        service: What it runs; says which endpoints and secrets count.
+        refresh: Whether to look for newer revisions of secrets. Juju announces them, and asking
+            costs a hook command for each secret.
+    """
     model, unit = charm.model, charm.unit
     parts: tuple[Part, ...] = (*service.needs, *service.provides)
     is_leader = unit.is_leader()
@@ -63,24 +95,30 @@ def observe(charm: ops.CharmBase, service: Service) -> Snapshot:
     uris = {uri for part in parts for uri in part.secret_uris(seen)}
     return dataclasses.replace(
         seen,
-        secrets=_secrets((uri, _read(model, id=uri)) for uri in sorted(uris)),
-        own_secrets=_secrets((label, _read(model, label=label)) for label in sorted(labels)),
+        secrets=_secrets((uri, _read(model, refresh, id=uri)) for uri in sorted(uris)),
+        own_secrets=_secrets(
+            (label, _read(model, refresh, label=label)) for label in sorted(labels)
+        ),
     )
 
 
 def _relation(relation: ops.Relation, unit: ops.Unit, is_leader: bool) -> RelationData:
+    # ops promises an application, but gives none for a relation that is just going.
     remote = typing.cast("ops.Application | None", relation.app)
     is_peer = relation.name == PEERS
+
+    def bag(entity: ops.Unit | ops.Application) -> Mapping[str, str]:
+        return _Bag(lambda: relation.data[entity])
+
     return RelationData(
         id=relation.id,
         endpoint=relation.name,
         app=remote.name if remote else "",
-        local_app=dict(relation.data[unit.app]) if is_leader or is_peer else {},
-        local_unit=dict(relation.data[unit]),
-        remote_app=dict(relation.data[remote]) if remote and not is_peer else {},
+        local_app=bag(unit.app) if is_leader or is_peer else {},
+        local_unit=bag(unit),
+        remote_app=bag(remote) if remote and not is_peer else {},
         remote_units={
-            each.name: dict(relation.data[each])
-            for each in sorted(relation.units, key=lambda each: each.name)
+            each.name: bag(each) for each in sorted(relation.units, key=lambda each: each.name)
         },
     )
 
@@ -121,10 +159,10 @@ def _container(container: ops.Container) -> ContainerState:
 
 
 def _read(
-    model: ops.Model, *, id: str | None = None, label: str | None = None
+    model: ops.Model, refresh: bool, *, id: str | None = None, label: str | None = None
 ) -> SecretContent | None:
     try:
-        return model.get_secret(id=id, label=label).get_content(refresh=True)
+        return model.get_secret(id=id, label=label).get_content(refresh=refresh)
     except ops.SecretNotFoundError:
         return None
     except ops.ModelError as error:

@@ -139,6 +139,10 @@ class Plan:
 
 def make(service: Service, snapshot: Snapshot, templates: Templates) -> Plan:
     """Plan what a unit of the service does, given what it saw."""
+    for option in service.options:
+        if problem := option.problem(snapshot.config):
+            # Nothing else: needs, secrets and offers may depend on the option.
+            return Plan(ports=service.ports, status=Status("blocked", problem))
     secrets, lacking = own_secrets(service, snapshot)
     publications = [Publication(secrets=secrets)] if snapshot.is_leader and secrets else []
     publications += [
@@ -166,9 +170,6 @@ def make(service: Service, snapshot: Snapshot, templates: Templates) -> Plan:
 
 def _obstacle(service: Service, snapshot: Snapshot, lacking: Sequence[str]) -> Status | None:
     """Find what keeps the service from being configured; what a person must do comes first."""
-    for option in service.options:
-        if problem := option.problem(snapshot.config):
-            return Status("blocked", problem)
     missing = [
         need.endpoint
         for need in service.needs
@@ -360,20 +361,23 @@ def reached(
     done: Mapping[str, Mapping[str, typing.Any]],
     online: bool,
 ) -> Snapshot:
-    """Give the snapshot in which these tasks are done and the service is online, or not."""
-    relations = dict(snapshot.relations)
-    if snapshot.peers and done:
-        text = json.dumps(records(snapshot) | dict(done), sort_keys=True)
-        bag = {**snapshot.peers.local_app, TASKS: text}
-        relations[PEERS] = (dataclasses.replace(snapshot.peers, local_app=bag),)
-    containers = dict(snapshot.containers)
-    if service.processes:
-        checks = {
-            **containers[service.name].checks,
-            **dict.fromkeys(_check_names(service), online),
-        }
-        containers[service.name] = dataclasses.replace(containers[service.name], checks=checks)
-    return dataclasses.replace(snapshot, relations=relations, containers=containers)
+    """Give the snapshot in which these tasks are done and the service is online, or not.
+
+    It is the same object if that was so before.
+    """
+    known, peers = records(snapshot), snapshot.peers
+    if peers and any(known.get(name) != record for name, record in done.items()):
+        text = json.dumps(known | dict(done), sort_keys=True)
+        peers = dataclasses.replace(peers, local_app={**peers.local_app, TASKS: text})
+        relations = {**snapshot.relations, PEERS: (peers,)}
+        snapshot = dataclasses.replace(snapshot, relations=relations)
+    if service.processes and is_online(service, snapshot) != online:
+        container = snapshot.containers[service.name]
+        checks = {**container.checks, **dict.fromkeys(_check_names(service), online)}
+        container = dataclasses.replace(container, checks=checks)
+        containers = {**snapshot.containers, service.name: container}
+        snapshot = dataclasses.replace(snapshot, containers=containers)
+    return snapshot
 
 
 def _record(snapshot: Snapshot) -> list[Publication]:
@@ -436,7 +440,7 @@ def _workload(
             if process.check
         ),
         tasks=tasks,
-        drains=snapshot.planned_units > 1,
+        drains=bool(snapshot.peers and snapshot.peers.remote_units),
     )
 
 

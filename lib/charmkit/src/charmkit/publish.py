@@ -109,7 +109,7 @@ def _own_as_unit(
     else:
         secret = charm.model.get_secret(label=wanted.label)
         if dict(present) != dict(wanted.content):
-            secret.set_content(dict(wanted.content))
+            _change(secret, wanted)
     _grant(secret, wanted.grants, relations)
     return {wanted.label: secret.get_info().id}
 
@@ -139,7 +139,7 @@ def _own_as_application(
             entry = _Entry(id=info.id, grants=[], rotate=wanted.rotate)
         if dict(present) != dict(wanted.content):
             secret = charm.model.get_secret(label=wanted.label)
-            secret.set_content(dict(wanted.content))
+            _change(secret, wanted)
         if entry["rotate"] != wanted.rotate:
             secret = secret or charm.model.get_secret(label=wanted.label)
             secret.set_info(rotate=rotate)
@@ -148,6 +148,12 @@ def _own_as_application(
         _grant(secret or charm.model.get_secret(label=wanted.label), new, relations)
     grants = sorted({*entry["grants"], *new} & relations.keys())
     return _Entry(id=entry["id"], grants=grants, rotate=wanted.rotate)
+
+
+def _change(secret: ops.Secret, wanted: OwnedSecret) -> None:
+    secret.set_content(dict(wanted.content))
+    # An owner keeps reading the revision that it read first, and is never told of its own.
+    secret.get_content(refresh=True)
 
 
 def _grant(

@@ -41,7 +41,7 @@ class Reconciler(ops.Object):
             on.update_status,
             on.upgrade_charm,
         ):
-            handle(event, self._on_event)
+            handle(event, self._on_thorough_event)
         for endpoint in self._charm.meta.relations:
             prefixed = on[endpoint]
             handle(prefixed.relation_created, self._on_event)
@@ -50,7 +50,7 @@ class Reconciler(ops.Object):
             handle(prefixed.relation_departed, self._on_event)
             handle(prefixed.relation_broken, self._on_event)
         for container in self._charm.meta.containers:
-            handle(on[container].pebble_ready, self._on_event)
+            handle(on[container].pebble_ready, self._on_thorough_event)
             # A failed check only reports: a slow start would become a restart loop.
             handle(on[container].pebble_check_recovered, self._on_event)
         for secret in self._service.own_secrets:
@@ -65,8 +65,14 @@ class Reconciler(ops.Object):
     # --- events --------------------------------------------------------------------------------
 
     def _on_event(self, _: ops.EventBase) -> None:
-        seen = self.observe()
+        seen = self.observe(refresh=False)
         self._reconcile(seen, seen)
+
+    def _on_thorough_event(self, _: ops.EventBase) -> None:
+        """Reconcile what no other event changes, too: revisions of secrets, open ports."""
+        seen = self.observe()
+        made = self._reconcile(seen, seen)
+        self._charm.unit.set_ports(*made.ports)
 
     def _on_secret_rotate(self, event: ops.SecretRotateEvent) -> None:
         try:
@@ -100,9 +106,9 @@ class Reconciler(ops.Object):
 
     # --- the path ------------------------------------------------------------------------------
 
-    def observe(self) -> Snapshot:
-        """Read everything that a plan may depend on."""
-        return observe.observe(self._charm, self._service)
+    def observe(self, *, refresh: bool = True) -> Snapshot:
+        """Read everything that a plan may depend on; `refresh` looks for new secret revisions."""
+        return observe.observe(self._charm, self._service, refresh=refresh)
 
     def secret_id(self, snapshot: Snapshot, label: str) -> str | None:
         """Give the id of one of the application's own secrets, or None before it is made."""
@@ -115,12 +121,16 @@ class Reconciler(ops.Object):
             CannotRotateError: It must not be rotated now.
         """
         seen = self.observe()
-        self._reconcile(seen, plan.rotate(self._service, seen, label))
+        wanted = plan.rotate(self._service, seen, label)
+        made = self._plan(wanted)
+        if self._service.processes and made.workload is None:
+            # A new password, say, must reach the service together with the secret.
+            raise plan.CannotRotateError(f"cannot rotate {label}: {made.status.message}")
+        self._reconcile(seen, wanted)
 
-    def _reconcile(self, seen: Snapshot, wanted: Snapshot) -> None:
+    def _reconcile(self, seen: Snapshot, wanted: Snapshot) -> plan.Plan:
         """Plan for what is wanted and apply what differs from what was seen."""
         made = self._plan(wanted)
-        self._charm.unit.set_ports(*made.ports)
         self._status = made.status
         if made.workload:
             outcome = workload.apply(
@@ -131,13 +141,14 @@ class Reconciler(ops.Object):
             )
             self._status = outcome.status or made.status
             now = plan.reached(self._service, wanted, outcome.done, outcome.status is None)
-            if now != wanted:  # what was reached is part of what is published
+            if now is not wanted:  # what was reached is part of what is published
                 made = self._plan(now)
         publish.publish(self._charm, seen, made.publications)
+        return made
 
     def _look(self) -> Status:
         """Tell the status without changing anything."""
-        made = self._plan(seen := self.observe())
+        made = self._plan(seen := self.observe(refresh=False))
         if made.workload is None:
             return made.status
         container = self._charm.unit.get_container(made.workload.container)

@@ -95,7 +95,10 @@ class ContainerState:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Snapshot:
-    """Everything that one dispatch saw. Frozen; what is not in here does not influence a plan.
+    """Everything that one dispatch saw. What is not in here does not influence a plan.
+
+    Frozen; a bag may be read only when it is looked into, but Juju gives the same answer all
+    through a dispatch.
 
     Attributes:
         app: Our application.
