@@ -25,7 +25,7 @@ drop_ambient_settings() {
     export UV_CACHE_DIR="$root/build/cache/uv"
 }
 
-# apt_install PACKAGE...: install Debian packages, quietly, and note them for `helio destroy --purge`.
+# apt_install PACKAGE...: install Debian packages, quietly.
 apt_install() {
     log=$root/build/apt.log
     mkdir -p "$root/build"
@@ -35,7 +35,6 @@ apt_install() {
         tail -n 5 "$log" >&2
         fail "cannot install $*: apt-get failed, see $log"
     }
-    printf '%s\n' "$@" >>"$root/build/launcher-packages"
 }
 
 ensure_python() {
@@ -75,12 +74,18 @@ ensure_uv() {
     mv "$work" "$root/build/uv-$version" # uv is a static program: it does not mind the move
 }
 
+# What decides whether an environment is current.
+read_current() {
+    digest=$(cat "$root/uv.lock" "$root"/lib/*/pyproject.toml | sha256sum | cut -c-64)
+    current="$digest $root $(readlink -f "$python") $*"
+}
+
 # sync_environment FOLDER GROUP...: make a virtual environment from uv.lock, unless it is current.
 sync_environment() {
     environment=$1
     shift
     stamp=$environment/.helio-stamp
-    current="$(cat "$root/uv.lock" "$root"/lib/*/pyproject.toml | sha256sum | cut -c-64) $root $(readlink -f "$python") $*"
+    read_current "$@"
     [ "$(cat "$stamp" 2>/dev/null)" = "$current" ] && return
     mkdir -p "$root/build" 2>/dev/null && [ -w "$root/build" ] && [ -w "$root" ] ||
         fail "cannot update $environment: $root belongs to another user; run this once with sudo"
@@ -90,6 +95,7 @@ sync_environment() {
     if [ "$(cat "$stamp" 2>/dev/null)" != "$current" ]; then
         ensure_python
         ensure_uv
+        read_current "$@" # there may not have been a Python before
         say "setting up $environment (on first use this takes about a minute)"
         # A moved checkout or another Python: the programs in the environment would not start.
         case $(cat "$stamp" 2>/dev/null) in

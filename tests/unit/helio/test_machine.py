@@ -7,7 +7,6 @@ from helio.host import DryRunHost
 from helio.journal import Journal
 
 JOURNAL = Path("/home/journal.json")
-NOTED = Path("/checkout/launcher-packages")
 ALL = machine.read_packages(machine.PACKAGE_LIST.read_text())
 
 
@@ -17,7 +16,7 @@ def installed(*names: str) -> str:
 
 @pytest.fixture
 def install():
-    return machine.InstallPackages(JOURNAL, NOTED)
+    return machine.InstallPackages(JOURNAL)
 
 
 @pytest.fixture
@@ -71,15 +70,6 @@ def test_what_will_be_new_is_journalled_before_it_is_installed(host, install, re
     install.apply(host, reporter)
     assert seen == [("conmon", "podman")]
     assert host.changes[-1] == "apt-get install --yes --no-install-recommends podman"
-
-
-def test_packages_that_the_launcher_installed_are_taken_over(host, install, reporter):
-    host.files[NOTED] = "python3-venv\n"
-    host.answer("dpkg-query", with_=installed(*ALL))
-    assert not install.is_done(host)
-    install.apply(host, reporter)
-    assert Journal(host, JOURNAL).read().packages == ("python3-venv",)
-    assert install.is_done(host)
 
 
 def test_a_dry_run_names_packages_that_apt_does_not_know_yet(host, install, reporter):

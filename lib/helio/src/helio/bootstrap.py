@@ -95,7 +95,7 @@ def steps(plan: Plan, juju: Juju, actions: clients.Actions) -> list[Step]:
     settings = plan.settings
     return [
         preflight.Preflight(settings),
-        InstallPackages(settings.journal, plan.tree.build / "launcher-packages"),
+        InstallPackages(settings.journal),
         SetKernel(settings.journal),
         ConfigurePodman(plan),
         GetPebble(plan),

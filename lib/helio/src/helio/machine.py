@@ -82,23 +82,17 @@ class InstallPackages:
     """Install the Debian packages that are missing."""
 
     journal: Path
-    noted: Path  # packages that the launcher had to install before there was a journal
     title: str = "Install Debian packages"
     outline: str | None = None
 
     def is_done(self, host: Host) -> bool:
-        """Return whether all are there and nothing waits to be journalled."""
-        return not missing_packages(host) and not host.exists(self.noted)
+        """Return whether all are there."""
+        return not missing_packages(host)
 
     def apply(self, host: Host, reporter: Reporter) -> None:
         """Install what is missing, with what it depends on; journal exactly what is new."""
         journal = Journal(host, self.journal)
-        if host.exists(self.noted):
-            journal.add_packages(host.read(self.noted).split())
-            host.remove(self.noted)
         missing = missing_packages(host)
-        if not missing:
-            return
         run = _Apt(host, reporter)
         run("dpkg", "--configure", "-a")  # an earlier run may have been interrupted
         run("apt-get", "update")
