@@ -19,7 +19,7 @@ from localjuju.substrate.runner import Runner
 _AGENT_ANSWERS_WITHIN = 20.0  # seconds after the pod was started
 _RESTART_SECONDS = 5  # that processes have to end when a pod is restarted as a whole
 _HEAL_AFTER = 2.0  # seconds of silence before a look whether a container is down
-_HEAL_EVERY = 10.0  # seconds between two such looks at one pod
+_HEAL_EVERY = 3.0  # seconds between two such looks at one pod
 
 
 class Pods:

@@ -45,13 +45,14 @@ async def remove(runner: Runner, settings: Settings) -> list[str]:
         removed.append(f"cgroup {names.cgroup(instance, 'cgroupfs')}")
     folders = [
         settings.home / "models",
-        commands.networks_dir(settings),
         commands.tools_dir(settings),
         names.runtime_dir(settings),
     ]
     for folder in folders:
         if await asyncio.to_thread(remove_tree, folder):
             removed.append(f"folder {folder}")
+    # Podman makes this one anew at each call, so it is no sign of anything left.
+    await asyncio.to_thread(remove_tree, commands.networks_dir(settings))
     for program in (commands.agent_program(settings), settings.home / "hook-client"):
         program.unlink(missing_ok=True)
     shared = names.runtime_dir(settings).parent

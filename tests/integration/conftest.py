@@ -1,0 +1,122 @@
+"""What tests on this machine's real Podman share: images, Pebble, an instance of their own."""
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from helio import images
+from helio.pebble import candidates
+from helio.settings import Settings as CloudSettings
+from localjuju.hooks.build import ensure_client
+from localjuju.settings import Settings
+
+
+@pytest.fixture(scope="session")
+def image_store() -> images.Store:
+    """The store with the images that `helio images build` made."""
+    return images.Store()
+
+
+@pytest.fixture(scope="session")
+def base_image(image_store: images.Store) -> str:
+    """The reference of the base image, of the first distribution that the store has it of."""
+    catalogue = images.load()
+    references = [catalogue.reference("base", distro) for distro in sorted(catalogue.distros)]
+    for reference in references:
+        argv = image_store.command("podman", "image", "exists", reference)
+        if subprocess.run(argv, check=False).returncode == 0:
+            return reference
+    raise AssertionError(f"none of {references} is in {image_store.root}: build the base image")
+
+
+@pytest.fixture(scope="session")
+def pebble_program() -> Path:
+    """The Pebble program of this machine."""
+    cloud = CloudSettings()
+    known = [cloud.pebble, *sorted(cloud.cache.glob("pebble/*/pebble")), *candidates()]
+    found = next((path for path in known if path.is_file()), None)
+    assert found, f"no Pebble at {known}: set one up with `helio bootstrap`, or put it on the path"
+    return found
+
+
+@pytest.fixture(scope="session")
+def containers_conf(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Podman's settings for this machine."""
+    path = tmp_path_factory.mktemp("podman") / "containers.conf"
+    path.write_text(images.containers_conf(images.read_facts()))
+    return path
+
+
+@pytest.fixture(scope="session")
+def make_settings(
+    tmp_path_factory: pytest.TempPathFactory,
+    image_store: images.Store,
+    base_image: str,
+    pebble_program: Path,
+    containers_conf: Path,
+) -> Callable[[str, str], Settings]:
+    """Return a maker of engine instances: name, subnet → settings with a home of its own."""
+    client = ensure_client(tmp_path_factory.mktemp("client"))
+
+    def make(instance: str, subnet: str) -> Settings:
+        return Settings(
+            home=tmp_path_factory.mktemp(instance),
+            instance=instance,
+            subnet=subnet,
+            charm_base=base_image,
+            pebble=pebble_program,
+            hook_client=client,
+            store_root=image_store.root,
+            store_runroot=image_store.runroot,
+            containers_conf=str(containers_conf),
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def look_at_host(
+    image_store: images.Store, containers_conf: Path
+) -> Callable[[], dict[str, list[str]]]:
+    """Return a function that lists what engines make on a host, for a comparison.
+
+    What other instances do at the same time stays out: only what names the tests' instances (`t9`
+    at the start of every name of theirs) or lies in folders of all instances is listed.
+    """
+
+    def lines(*argv: str) -> list[str]:
+        environment = {"CONTAINERS_CONF": str(containers_conf), "PATH": "/usr/sbin:/usr/bin:/bin"}
+        done = subprocess.run(argv, check=True, capture_output=True, text=True, env=environment)
+        return sorted(done.stdout.splitlines())
+
+    def ours(found: list[str]) -> list[str]:
+        return [line for line in found if "t9" in line]
+
+    def look() -> dict[str, list[str]]:
+        podman = image_store.command("podman")
+        links = json.loads(subprocess.check_output(["ip", "-json", "link"]))
+        cgroups = Path("/sys/fs/cgroup")
+        processes = [
+            path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            for path in Path("/proc").glob("[0-9]*/cmdline")
+        ]
+        return {
+            "pods": ours(lines(*podman, "pod", "ps", "--format={{.Name}}")),
+            "containers": ours(lines(*podman, "ps", "--all", "--format={{.Names}}")),
+            "links": ours([link["ifname"] for link in links]),
+            "tables": ours(lines("nft", "list", "tables")),
+            "rules": ours(lines("nft", "list", "ruleset")),
+            "mounts": ours(Path("/proc/self/mounts").read_text().splitlines()),
+            "monitors": sorted(text for text in ours(processes) if "conmon" in text),
+            "namespaces": sorted(path.name for path in Path("/run/netns").glob("*")),
+            "cgroups": sorted(
+                str(path) for path in cgroups.glob("*/localjuju-t9*") if path.is_dir()
+            ),
+            "names": ours([p.name for p in Path("/run/containers/networks").rglob("*")]),
+            "sockets": sorted(path.name for path in Path("/run/localjuju").glob("*")),
+        }
+
+    return look
