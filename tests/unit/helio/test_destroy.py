@@ -3,6 +3,8 @@ from pathlib import Path
 import pytest
 
 from helio import destroy
+from helio.embedded import program
+from helio.host import DryRunHost
 from helio.journal import Changes, Journal
 from helio.settings import Settings
 
@@ -45,6 +47,31 @@ def firewall(host):
     host.answer("iptables", with_=iptables)
     host.answer("nft", with_=nft)
     return rules, tables
+
+
+@pytest.fixture
+def engine(host):
+    """A machine with an engine; its program says what it removes."""
+    settings = Settings(home=Path("/home"))
+    host.files[settings.engine_home / "settings.json"] = "{}"
+    command = (str(program("localjuju")), "destroy", "--home", "/home/engine")
+    host.answer(*command, with_="removed pod keystone-0\n")
+    host.answer(*command, "--dry-run", with_="would remove pod of keystone/0\n")
+    return destroy.RemoveEngine(settings)
+
+
+def test_the_engine_is_removed_with_all_that_it_names(host, engine, reporter):
+    assert not engine.is_done(host)
+    engine.apply(host, reporter)
+    assert reporter.of("tell") == ["removed pod keystone-0"]
+
+
+def test_a_rehearsal_names_the_pods_that_would_go(host, engine, reporter):
+    record = []
+    engine.apply(DryRunHost(host, record.append), reporter)
+    assert reporter.of("progress") == [{"would remove pod of keystone/0": ""}]
+    assert len(record) == 1
+    assert host.changes == []
 
 
 def test_mounts_of_the_store_are_found_innermost_first():

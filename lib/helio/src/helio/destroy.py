@@ -60,7 +60,9 @@ class RemoveEngine:
 
     def apply(self, host: Host, reporter: Reporter) -> None:
         """Remove it and say what it consisted of."""
-        for line in Engine(self.settings).destroy(host).splitlines():
+        engine = Engine(self.settings)
+        reporter.progress({line: "" for line in engine.preview_removal(host).splitlines()})
+        for line in engine.destroy(host).splitlines():
             reporter.tell(line)
 
 

@@ -107,14 +107,17 @@ class Engine:
         words = [str(word) for option in options.items() for word in option]
         host.run(Command((str(program("localjuju")), "init", *words)))
 
+    def preview_removal(self, host: Host) -> str:
+        """Return what `destroy` would remove, a line each."""
+        return host.run(Command((*self._destroy, "--dry-run"), reads=True, env=self.environment))
+
     def destroy(self, host: Host) -> str:
         """Remove every pod, container, network, mount, process and file of the engine.
 
         Returns:
             What was removed, a line each.
         """
-        argv = (str(program("localjuju")), "destroy", "--home", str(self.settings.engine_home))
-        return host.run(Command(argv, env=self.environment))
+        return host.run(Command(self._destroy, env=self.environment))
 
     def connect(self) -> jubilant.Juju:
         """Return jubilant on the cloud's model, driving the engine's `juju`.
@@ -124,10 +127,9 @@ class Engine:
         os.environ.update(self.environment)
         return jubilant.Juju(model=self.settings.model, cli_binary=program("juju"))
 
-    def models(self, host: Host) -> str:
-        """Return the models as Juju's JSON text."""
-        argv = (str(program("juju")), "models", "--format", "json")
-        return host.run(Command(argv, reads=True, env=self.environment))
+    @property
+    def _destroy(self) -> tuple[str, ...]:
+        return (str(program("localjuju")), "destroy", "--home", str(self.settings.engine_home))
 
 
 def program(name: str) -> Path:

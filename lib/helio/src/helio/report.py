@@ -77,7 +77,7 @@ class PlainReporter:
         """Print the lines that changed."""
         for name, text in lines.items():
             if self._said.get(name) != text:
-                self._line(f"  {name}: {text}" if name else f"  {text}")
+                self._line("  " + ": ".join(part for part in (name, text) if part))
         self._said = dict(lines)
 
     def would(self, text: str) -> None:
