@@ -1,9 +1,11 @@
 """self-signed-certificates: making roots and signing requests."""
 
-import datetime
+import contextlib
 import importlib.util
 import pathlib
+import ssl
 import sys
+import time
 
 import pytest
 from cryptography import x509
@@ -16,7 +18,7 @@ authority = importlib.util.module_from_spec(_spec)
 sys.modules["self_signed_authority"] = authority
 _spec.loader.exec_module(authority)
 
-NOW = datetime.datetime(2026, 11, 21, tzinfo=datetime.UTC).timestamp()
+NOW = time.time()
 DAY = 86400
 
 
@@ -116,6 +118,45 @@ def test_a_new_root_is_trusted_by_those_who_know_the_old_one():
     crossing.verify_directly_issued_by(previous)
     assert new.previous == old.certificate
     assert new.trusted == (new.certificate, old.certificate)
+
+
+@pytest.mark.parametrize(
+    ("signer", "knows"), [("old", "old"), ("new", "new"), ("new", "old"), ("old", "both")]
+)
+def test_tls_is_trusted_while_the_root_is_replaced(tmp_path, signer, knows):
+    old = root()
+    new = root("next", previous=old)
+    key = ec.generate_private_key(ec.SECP256R1())
+    server = {"old": old, "new": new}[signer]
+    trusted = {"old": old.certificate, "new": new.certificate, "both": "".join(new.trusted)}
+    leaf = authority.sign(server, request(key), seed="s", now=time.time(), validity=DAY)
+    (tmp_path / "chain").write_text(leaf + "".join(server.issuers))
+    (tmp_path / "key").write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "chain", tmp_path / "key")
+    client = ssl.create_default_context(cadata=trusted[knows])
+    client.verify_flags |= ssl.VERIFY_X509_STRICT
+    assert shake_hands(context, client)
+
+
+def shake_hands(server_context, client_context):
+    """Let both ends talk in memory until each has verified what it wants to verify."""
+    to_client, to_server = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = client_context.wrap_bio(to_client, to_server, server_hostname="web.cloud")
+    server = server_context.wrap_bio(to_server, to_client, server_side=True)
+    waiting = [client, server]
+    for _ in range(10):
+        for end in tuple(waiting):
+            with contextlib.suppress(ssl.SSLWantReadError):
+                end.do_handshake()
+                waiting.remove(end)
+    return not waiting
 
 
 def test_two_roots_of_one_name_are_told_apart():

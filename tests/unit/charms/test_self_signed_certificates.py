@@ -12,6 +12,7 @@ from cryptography import x509
 from ops import testing
 
 from charmkit.interfaces import certificate_transfer, tls_certificates
+from charmkit.spec import Snapshot
 
 CHARM = pathlib.Path(__file__).parents[3] / "charms/self-signed-certificates"
 CLIENT = tls_certificates.requirer_side({}, {})
@@ -165,6 +166,39 @@ def test_a_validity_that_is_none_blocks_and_is_named(ctx, peers, option):
     out = ctx.run(ctx.on.start(), state)
     assert isinstance(out.unit_status, testing.BlockedStatus)
     assert out.unit_status.message.startswith(f"{option}: ")
+
+
+def test_a_root_that_lives_hardly_longer_than_its_certificates_blocks(ctx, peers):
+    config = {"root-ca-validity": "100d", "certificate-validity": "90d"}
+    out = ctx.run(ctx.on.start(), testing.State(leader=True, relations={peers}, config=config))
+    assert out.unit_status == testing.BlockedStatus(
+        "root-ca-validity: must be at least twice certificate-validity, 90d; is 100d"
+    )
+
+
+def test_no_root_is_made_or_replaced_by_bad_options(ctx, peers, settled):
+    bad = {"root-ca-validity": "soon"}
+    out = ctx.run(ctx.on.start(), testing.State(leader=True, relations={peers}, config=bad))
+    assert not out.secrets
+    [secret] = settled.secrets
+    out = ctx.run(ctx.on.secret_rotate(secret), dataclasses.replace(settled, config=bad))
+    assert next(iter(out.secrets)).latest_content == secret.latest_content
+
+
+@pytest.mark.parametrize(
+    ("root", "certificate", "expected"),
+    [
+        ("3650d", "90d", "yearly"),
+        ("365d", "90d", "quarterly"),
+        ("90d", "10d", "monthly"),
+        ("2d", "1h", "hourly"),
+    ],
+)
+def test_a_root_is_replaced_long_before_its_certificates_would_be_cut_short(
+    charm, root, certificate, expected
+):
+    config = {"root-ca-validity": root, "certificate-validity": certificate}
+    assert charm.root.period(Snapshot(app="ca", unit="ca/0", config=config)) == expected
 
 
 def test_a_bad_value_does_not_take_answers_back(ctx, settled):
