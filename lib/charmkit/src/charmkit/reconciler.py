@@ -5,7 +5,7 @@ import pathlib
 
 import ops
 
-from charmkit import observe, plan, publish, workload
+from charmkit import observe, ownership, plan, publish, records, workload
 from charmkit.plan import Status
 from charmkit.service import Service
 from charmkit.spec import Snapshot
@@ -77,7 +77,7 @@ class Reconciler(ops.Object):
     def _on_secret_rotate(self, event: ops.SecretRotateEvent) -> None:
         try:
             self.rotate(event.secret.label or "")
-        except plan.CannotRotateError as error:
+        except ownership.CannotRotateError as error:
             # Juju asks again at the next date; until then the present content stays good.
             logger.warning("%s", error)
 
@@ -86,7 +86,7 @@ class Reconciler(ops.Object):
         label = next(each.label for each in self._service.own_secrets if each.action == name)
         try:
             self.rotate(label)
-        except plan.CannotRotateError as error:
+        except ownership.CannotRotateError as error:
             event.fail(str(error))
         else:
             event.set_results({"result": f"rotated {label}"})
@@ -121,11 +121,11 @@ class Reconciler(ops.Object):
             CannotRotateError: It must not be rotated now.
         """
         seen = self.observe()
-        wanted = plan.rotate(self._service, seen, label)
+        wanted = ownership.rotate(self._service, seen, label)
         made = self._plan(wanted)
         if self._service.processes and made.workload is None:
             # A new password, say, must reach the service together with the secret.
-            raise plan.CannotRotateError(f"cannot rotate {label}: {made.status.message}")
+            raise ownership.CannotRotateError(f"cannot rotate {label}: {made.status.message}")
         self._reconcile(seen, wanted)
 
     def _reconcile(self, seen: Snapshot, wanted: Snapshot) -> plan.Plan:
@@ -136,11 +136,11 @@ class Reconciler(ops.Object):
             outcome = workload.apply(
                 self._charm.unit.get_container(made.workload.container),
                 made.workload,
-                plan.records(wanted),
+                records.records(wanted),
                 self._show,
             )
             self._status = outcome.status or made.status
-            now = plan.reached(self._service, wanted, outcome.done, outcome.status is None)
+            now = records.reached(self._service, wanted, outcome.done, outcome.status is None)
             if now is not wanted:  # what was reached is part of what is published
                 made = self._plan(now)
         publish.publish(self._charm, seen, made.publications)

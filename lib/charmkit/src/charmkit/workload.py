@@ -11,7 +11,9 @@ from collections.abc import Callable, Mapping
 
 import ops
 
-from charmkit.plan import ONLINE, Content, DirectoryContent, Status, Validation, Workload
+from charmkit.layout import Content, DirectoryContent, Validation, Workload
+from charmkit.plan import Status
+from charmkit.records import ONLINE
 from charmkit.service import Task, digest
 from charmkit.templates import OURS
 
