@@ -82,7 +82,10 @@ def deploy(
 def forget_charm(model: Model, url: str) -> None:
     """Take a charm back that was added last, with its number."""
     charm = model.charms.pop(url)
-    model.next_charm_revision[charm.name] = charm.revision
+    if charm.revision:
+        model.next_charm_revision[charm.name] = charm.revision
+    else:
+        del model.next_charm_revision[charm.name]
 
 
 def unused_charms(model: Model) -> list[str]:
