@@ -80,11 +80,11 @@ def make_settings(
 @pytest.fixture(scope="session")
 def look_at_host(
     image_store: images.Store, containers_conf: Path
-) -> Callable[[], dict[str, list[str]]]:
-    """Return a function that lists what engines make on a host, for a comparison.
+) -> Callable[[str], dict[str, list[str]]]:
+    """Return a function that lists what an instance has made on this host.
 
-    What other instances do at the same time stays out: only what names the tests' instances (`t9`
-    at the start of every name of theirs) or lies in folders of all instances is listed.
+    Everything that bears the instance's name is listed, and the common folders of all instances;
+    what other instances do at the same time stays out.
     """
 
     def lines(*argv: str) -> list[str]:
@@ -92,10 +92,10 @@ def look_at_host(
         done = subprocess.run(argv, check=True, capture_output=True, text=True, env=environment)
         return sorted(done.stdout.splitlines())
 
-    def ours(found: list[str]) -> list[str]:
-        return [line for line in found if "t9" in line]
+    def look(instance: str) -> dict[str, list[str]]:
+        def ours(found: list[str]) -> list[str]:
+            return [line for line in found if instance in line]
 
-    def look() -> dict[str, list[str]]:
         podman = image_store.command("podman")
         links = json.loads(subprocess.check_output(["ip", "-json", "link"]))
         cgroups = Path("/sys/fs/cgroup")
@@ -111,11 +111,13 @@ def look_at_host(
             "rules": ours(lines("nft", "list", "ruleset")),
             "mounts": ours(Path("/proc/self/mounts").read_text().splitlines()),
             "monitors": sorted(text for text in ours(processes) if "conmon" in text),
+            "address service": ours(
+                [path.name for path in Path("/run/containers/networks/aardvark-dns").glob("*")]
+            ),
             "namespaces": sorted(path.name for path in Path("/run/netns").glob("*")),
             "cgroups": sorted(
-                str(path) for path in cgroups.glob("*/localjuju-t9*") if path.is_dir()
+                str(path) for path in cgroups.glob(f"*/localjuju-{instance}*") if path.is_dir()
             ),
-            "names": ours([p.name for p in Path("/run/containers/networks").rglob("*")]),
             "sockets": sorted(path.name for path in Path("/run/localjuju").glob("*")),
         }
 
