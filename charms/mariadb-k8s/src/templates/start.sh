@@ -54,6 +54,8 @@ fi
 # Members that died together continue together: each starts at once and waits for the others.
 while [ ! -s $data/gvwstate.dat ] && ! answers; do
     if [ "$may_found" = yes ]; then
+        # The leave to found is for once: a later start may only join.
+        sed -i 's/^may_found=.*/may_found=no/' $settings/cluster
         if [ -e $data/grastate.dat ]; then
             sed -i 's/^safe_to_bootstrap:.*/safe_to_bootstrap: 1/' $data/grastate.dat
         fi
