@@ -66,6 +66,17 @@ def test_input_reaches_the_command_and_not_the_log(local, tmp_path):
     assert "hidden" not in log.lower()
 
 
+def test_the_log_has_what_was_done_and_not_what_was_read(local, tmp_path):
+    local.run(Command(("printf", "looked"), reads=True))
+    local.run(Command(("printf", "changed")))
+    with pytest.raises(CommandError):
+        local.run(Command(("sh", "-c", "echo broken >&2; exit 1"), reads=True))
+    lines = [line[20:] for line in (tmp_path / "log").read_text().splitlines()]
+    assert "  changed" in lines
+    assert "  looked" not in lines
+    assert any(line.endswith("exit status 1: broken") for line in lines)
+
+
 def test_a_command_that_ignores_its_input_is_no_error(local):
     assert local.run(Command(("true",), input="x" * 1_000_000)) == ""
 

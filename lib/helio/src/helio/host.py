@@ -149,7 +149,10 @@ class LocalHost:
         stdout, stderr = self._communicate(process, command)
         self._note(f"  exit status {process.returncode}, {time.monotonic() - started:.2f} s")
         if process.returncode:
-            raise CommandError(command.argv, process.returncode, stdout, stderr)
+            error = CommandError(command.argv, process.returncode, stdout, stderr)
+            if not command.private:
+                self._note(f"  {error}")
+            raise error
         return stdout
 
     def write(self, path: Path, content: str | bytes, mode: int = 0o644) -> None:
@@ -209,7 +212,8 @@ class LocalHost:
     def _read(self, stream: IO[str], lines: list[str], command: Command) -> None:
         for line in stream:
             lines.append(line)
-            if not command.private:
+            # What is merely read would drown what is done.
+            if not command.private and not command.reads:
                 self._note(f"  {line.rstrip()}")
             if command.on_line:
                 command.on_line(line.rstrip())

@@ -19,7 +19,7 @@ from helio.report import Reporter
 
 READY_IN_A_ROW = 3  # between two hooks a model looks settled for a moment
 HOOK_FAILURES = 5  # Juju retries a failed hook; one that fails so often will not heal by itself
-DELAYS = (1.0, 2.0, 3.0, 5.0)  # seconds between two looks, growing while nothing changes
+DELAYS = (0.5, 1.0, 2.0, 3.0)  # seconds between two looks, growing while nothing changes
 
 # What `juju` says while a controller is starting again; the next look will tell.
 _PASSING = re.compile(r"connection|i/o timeout|EOF|unable to connect|not ready", re.IGNORECASE)

@@ -65,10 +65,11 @@ def logged_host(found: Settings) -> LocalHost:
     """Return this machine, with everything that is done noted in the cloud's log."""
     handler = logging.FileHandler(_private(found), encoding="utf-8", delay=True)
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%dT%H:%M:%S"))
+    # Waiting looks at the status again and again; that would drown what is done.
+    handler.addFilter(lambda record: "juju status" not in record.getMessage())
     logger = logging.getLogger("jubilant")
     logger.setLevel(logging.INFO)
     logger.addHandler(handler)
-    logging.getLogger("jubilant.wait").setLevel(logging.WARNING)
     return LocalHost(found.log)
 
 
