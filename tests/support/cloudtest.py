@@ -7,8 +7,10 @@ import contextlib
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -21,6 +23,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 HOME = Path("/var/lib/helio-test")
+CACHES = Path("/var/lib/helio")  # where this machine keeps its images
 SETTINGS = {"instance": "helio-test", "subnet": "10.132.0.0/20"}
 SETTLE_SECONDS = 900
 
@@ -59,7 +62,7 @@ class Cloud:
             "OS_CLIENT_CONFIG_FILE": str(self.home / "clouds.yaml"),
             "OS_CLOUD": name,
         }
-        return run(["openstack", *arguments], environment)
+        return run([str(Path(sys.executable).parent / "openstack"), *arguments], environment)
 
     def engine_pid(self) -> int:
         """Return the process id of the engine that serves this cloud now."""
@@ -181,13 +184,8 @@ def copy_images(source: Path, target: Path) -> None:
     """Copy every image of one store into another, so that the copy can be purged."""
 
     def podman(store: Path) -> list[str]:
-        return [
-            "podman",
-            "--root",
-            str(store),
-            "--runroot",
-            f"/run/helio/{store.parent.name}-copy",
-        ]
+        runroot = Path("/run") / store.relative_to("/var/lib")
+        return ["podman", "--root", str(store), "--runroot", str(runroot)]
 
     names = run([*podman(source), "images", "--format", "{{.Repository}}:{{.Tag}}"]).split()
     names = sorted(name for name in names if "/helio/" in name)
@@ -251,7 +249,10 @@ def bootstrapped() -> Iterator[Cloud]:
     run([str(ROOT / "helio"), "images", "build"])
     HOME.mkdir(parents=True, exist_ok=True, mode=0o700)
     (HOME / "helio.yaml").write_text(yaml.safe_dump(SETTINGS))
-    copy_images(Path("/var/lib/helio/storage"), HOME / "storage")
+    copy_images(CACHES / "storage", HOME / "storage")
+    for name in ("cache/sbom", "bin"):  # what is made once per machine
+        if (CACHES / name).is_dir():
+            shutil.copytree(CACHES / name, HOME / name, dirs_exist_ok=True)
     os.environ["HELIO_HOME"] = str(HOME)
     os.environ["LOCALJUJU_HOME"] = str(HOME / "engine")
     run([str(ROOT / "helio"), "bootstrap", "--yes"])

@@ -3,9 +3,12 @@
 import json
 import socket
 import ssl
+import sys
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import jubilant
+from cloudtest import run
 
 
 def test_every_application_is_active_after_bootstrap(cloud):
@@ -58,12 +61,6 @@ def test_status_prints_json(cloud):
 
 
 def test_the_shell_file_works_with_the_client(cloud):
-    from subprocess import run
-
-    done = run(
-        ["bash", "-c", f". {cloud.home / 'openrc'} && openstack token issue -f value -c user_id"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert len(done.stdout.strip()) == 32
+    client = Path(sys.executable).parent / "openstack"
+    shell = f". {cloud.home / 'openrc'} && {client} token issue -f value -c user_id"
+    assert len(run(["bash", "-c", shell]).strip()) == 32

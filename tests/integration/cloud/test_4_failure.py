@@ -9,7 +9,7 @@ SEED = 20261121
 
 
 def test_the_cloud_comes_back_after_the_database_was_killed(cloud):
-    name = "helio-test-openstack-mariadb-0-mariadb"
+    name = "helio-test.openstack.mariadb-0.mariadb"
     cloud.kill_container(name)
     deadline = time.monotonic() + 300
     while True:
