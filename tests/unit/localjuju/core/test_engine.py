@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from localjuju.engine import EngineError
 from localjuju.model import Action, Life, StorageAttachment
+from localjuju.store import StoreError
 from localjuju.substrate.protocol import Notice, PodEvent
 
 
@@ -585,6 +587,36 @@ async def test_a_refused_edit_changes_nothing(cloud):
         with pytest.raises(ValueError, match="no"):
             await engine.change("m", edit)
         assert engine.models["m"].units == {}
+
+
+async def test_an_engine_that_cannot_write_its_database_ends(cloud, monkeypatch):
+    async with cloud.running() as engine:
+        await cloud.deploy("db")
+        await cloud.rest()
+
+        def full(model):
+            raise StoreError("cannot write engine.db: disk full")
+
+        monkeypatch.setattr(engine.store, "commit", full)
+        with pytest.raises(StoreError, match="disk full"):
+            await cloud.change(lambda w: setattr(w.model.applications["db"], "exposed", True))
+        with pytest.raises(StoreError, match="disk full"):
+            await asyncio.wait_for(engine.failure, 1)
+        monkeypatch.undo()
+
+
+async def test_a_model_name_is_given_once(cloud):
+    async with cloud.running() as engine:
+        with pytest.raises(EngineError, match='model "m" already exists'):
+            await engine.add_model("m", {})
+        with pytest.raises(EngineError, match="admin/other not found"):
+            await engine.destroy_model("other")
+
+
+async def test_a_task_that_does_not_exist_is_named(cloud):
+    async with cloud.running() as engine:
+        with pytest.raises(EngineError, match='task "7" not found'):
+            await engine.wait_action("m", 7)
 
 
 # --- Death and restart --------------------------------------------------------------------------
