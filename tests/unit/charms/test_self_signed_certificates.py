@@ -5,6 +5,7 @@ import datetime
 import importlib.util
 import json
 import pathlib
+import subprocess
 import sys
 
 import pytest
@@ -227,3 +228,19 @@ def test_a_follower_serves_version_0_and_signs_nothing(ctx, settled):
     out = ctx.run(ctx.on.relation_changed(relation), state)
     assert out.get_relation(5).local_unit_data["ca"] == answers(settled)[0]["ca"]
     assert out.get_relation(2).local_app_data == settled.get_relation(2).local_app_data
+
+
+def test_loading_the_charm_loads_no_cryptography():
+    # It costs as much as the rest of a dispatch, and most dispatches sign nothing.
+    code = "import sys, charm; sys.exit('cryptography' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], cwd=CHARM / "src", check=True)
+
+
+def test_a_dispatch_with_nothing_to_do_signs_nothing(ctx, charm, settled, monkeypatch):
+    def refuse(*args, **kwargs):
+        raise AssertionError("signed again")
+
+    monkeypatch.setattr(charm.authority, "sign", refuse)
+    monkeypatch.setattr(charm.authority, "make_root", refuse)
+    out = ctx.run(ctx.on.update_status(), settled)
+    assert out.unit_status == testing.ActiveStatus()
