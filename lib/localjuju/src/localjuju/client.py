@@ -10,10 +10,9 @@ import fcntl
 import json
 import os
 import socket
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from localjuju.settings import Settings, SettingsError, load
 
 Event = Callable[[dict[str, Any]], None]
 
+ENGINE = (sys.executable, "-m", "localjuju.daemon")
 START_SECONDS = 60.0
 _PAUSE = 0.05
 
@@ -147,10 +147,17 @@ def connect(settings: Settings) -> socket.socket | None:
     return stream
 
 
-def start_engine(settings: Settings) -> socket.socket:
+def start_engine(
+    settings: Settings, program: Sequence[str] = ENGINE, more: Sequence[str] = ()
+) -> socket.socket:
     """Start the engine in the background, and return a connection to it.
 
     Several commands may do so at once: one starts it, the others wait.
+
+    Args:
+        settings: The settings of the instance.
+        program: What to start; it gets the home as its argument.
+        more: Further arguments.
 
     Raises:
         ClientError: It ended or did not answer; the text has its last words.
@@ -161,29 +168,38 @@ def start_engine(settings: Settings) -> socket.socket:
             running = connect(settings)
             if running is not None:
                 return running
-            with _private(log) as errors:
-                process = subprocess.Popen(
-                    [sys.executable, "-m", "localjuju.daemon", str(settings.home)],
-                    stdin=subprocess.DEVNULL,
-                    stdout=errors,
-                    stderr=errors,
-                    cwd=settings.home,
-                    start_new_session=True,
-                )
-            return _await_engine(settings, process, log)
+            pid = _spawn([*program, str(settings.home), *more], log)
+            return _await_engine(settings, pid, log)
     except PermissionError as error:
         raise ClientError(f"cannot start the engine in {settings.home}: run it as root") from error
 
 
-def _await_engine(
-    settings: Settings, process: subprocess.Popen[bytes], log: Path
-) -> socket.socket:
+def _spawn(argv: list[str], log: Path) -> int:
+    """Start a process in a session of its own, with nothing of ours but the environment."""
+    output = os.open(log, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
+    try:
+        return os.posix_spawn(
+            argv[0],
+            argv,
+            os.environ,
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_DUP2, output, 1),
+                (os.POSIX_SPAWN_DUP2, output, 2),
+            ],
+            setsid=True,
+        )
+    finally:
+        os.close(output)
+
+
+def _await_engine(settings: Settings, pid: int, log: Path) -> socket.socket:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         stream = connect(settings)
         if stream is not None:
             return stream
-        if process.poll() is not None:
+        if os.waitpid(pid, os.WNOHANG) != (0, 0):
             raise ClientError(f"cannot start the engine: {_last_words(log)}")
         time.sleep(_PAUSE)
     raise ClientError(
@@ -197,10 +213,6 @@ def _start_lock(home: Path) -> Generator[None, None, None]:
     with (home / "start.lock").open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         yield
-
-
-def _private(path: Path) -> Any:
-    return os.fdopen(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "wb")
 
 
 def _last_words(log: Path) -> str:

@@ -380,8 +380,10 @@ class Juju:
         """Run a command that must fail with an error; return the error."""
         answer = self(*words, stdin=stdin)
         assert answer.code == 1, f"{words} ended with {answer.code}: {answer.stdout}"
-        assert answer.stderr.startswith("ERROR "), answer.stderr
-        return answer.stderr.removeprefix("ERROR ").rstrip("\n")
+        told, error, text = answer.stderr.rpartition("ERROR ")
+        assert error, answer.stderr
+        assert told == "" or told.endswith(("\n", "? ")), "an error has a line of its own"
+        return text.rstrip("\n")
 
 
 def run_command(group: Any, words: Sequence[str], stdin: str = "") -> Answer:
@@ -428,5 +430,6 @@ def painted(juju: Juju, paint_file: str) -> Juju:
     """A model with the application `paint`, active."""
     juju.ok("add-model", "m")
     juju.ok("deploy", paint_file, "paint", "--resource", IMAGE)
-    juju.ok("wait-for", "application", "paint", "--timeout", "20s")
+    query = 'workload-status=="active" && agent-status=="idle"'
+    juju.ok("wait-for", "unit", "paint/0", "--timeout", "20s", "--query", query)
     return juju

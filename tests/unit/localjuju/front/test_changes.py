@@ -298,7 +298,8 @@ def test_a_refresh_counts_and_keeps_what_still_fits(deployed: Model, paint_charm
     app = changes.refresh(deployed, "paint", url, config={"finish": "matt"})
     assert (app.charm_url, app.charm_modified, app.charm_forced) == (url, 1, 0)
     assert app.config == {"finish": "matt"}, "an option of another type falls to its default"
-    assert changes.unused_charms(deployed) == ["local:paint-k8s-0"]
+    assert url in deployed.charms
+    assert "local:paint-k8s-0" not in deployed.charms, "nobody runs it any more"
     changes.refresh(deployed, "paint", changes.add_charm(deployed, paint_charm), force=True)
     assert (app.charm_modified, app.charm_forced) == (2, 2)
 

@@ -68,7 +68,7 @@ async def refresh(call: Call) -> Data:
         def edit(model: Model) -> Application:
             url = changes.add_charm(model, charm) if charm is not None else None
             try:
-                refreshed = changes.refresh(
+                return changes.refresh(
                     model,
                     app.name,
                     url,
@@ -83,9 +83,6 @@ async def refresh(call: Call) -> Data:
                 if url is not None:
                     changes.forget_charm(model, url)
                 raise
-            for unused in changes.unused_charms(model):
-                del model.charms[unused]
-            return refreshed
 
         refreshed = await call.change(edit)
         sweep(call.engine)

@@ -390,7 +390,8 @@ def refresh(
 ) -> Application:
     """Give an application another revision of its charm, other resources, or both.
 
-    What the new charm no longer knows of the application's options is dropped.
+    What the new charm no longer knows of the application's options is dropped, and so are
+    charms that nobody runs any more.
 
     Raises:
         ChangeError: No such application, another charm, or the new one would break a relation
@@ -421,6 +422,8 @@ def refresh(
     if force:
         app.charm_forced = app.charm_modified
     _add_peers_and_storage(model, app, new)
+    for unused in unused_charms(model):
+        del model.charms[unused]
     return app
 
 

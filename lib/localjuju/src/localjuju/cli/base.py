@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import os
@@ -268,7 +269,8 @@ def command(
             )
             for ignored in ("debug", "verbose", "no_browser_login", "show_log"):
                 given.pop(ignored)
-            function(session, **given)
+            with contextlib.closing(session.client):
+                function(session, **given)
 
         decorated: Any = run
         for option in _common(formats, model=model):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import os
 import re
@@ -191,7 +192,8 @@ def status(home: Path, format_: str) -> None:
         pid = process.engine_pid(home)
         models: list[dict[str, Any]] = []
         if pid is not None:
-            models = Client(home, start=False).call("models")
+            with contextlib.closing(Client(home, start=False)) as client:
+                models = client.call("models")
     except (ClientError, AnswerError) as error:
         raise click.ClickException(str(error)) from error
     data = {

@@ -1,0 +1,217 @@
+"""The socket: who may use it, what it answers to nonsense, and clients that hang up."""
+
+from __future__ import annotations
+
+import json
+import socket
+import stat
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from localjuju import client
+from localjuju.client import AnswerError, Client, ClientError
+from localjuju.settings import Settings
+
+
+def connected(engine: Any) -> socket.socket:
+    stream = socket.socket(socket.AF_UNIX)
+    stream.settimeout(10)
+    stream.connect(str(engine.settings.socket))
+    return stream
+
+
+def answer(stream: socket.socket, line: bytes) -> dict[str, Any]:
+    stream.sendall(line + b"\n")
+    return json.loads(stream.makefile("rb").readline())
+
+
+def test_only_its_owner_can_reach_the_socket(engine: Any) -> None:
+    mode = engine.settings.socket.stat().st_mode
+    assert stat.S_IMODE(mode) == 0o600
+    assert stat.S_IMODE(engine.settings.home.stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"nonsense", b"[]", b'{"method": "nope"}', b'{"method": "models", "params": []}', b"{}"],
+)
+def test_nonsense_is_answered_and_the_connection_goes_on(engine: Any, line: bytes) -> None:
+    with connected(engine) as stream:
+        found = answer(stream, line)
+        if line.endswith(b"[]}"):
+            assert found == {"result": []}, "no parameters are no nonsense"
+        else:
+            assert found["error"]["kind"] == "RequestError"
+        assert answer(stream, b'{"method": "models"}') == {"result": []}
+
+
+@pytest.mark.parametrize(
+    ("method", "params", "words"),
+    [
+        ("add_model", {}, "name is None"),
+        ("add_model", {"name": 3}, "name is 3"),
+        ("scale", {"model": "m", "app": "x", "count": True}, "count is True"),
+        ("run", {"model": "m", "action": "x", "units": ["a", 1]}, "units is 1"),
+    ],
+)
+def test_parameters_of_the_wrong_type_are_told(
+    engine: Any, method: str, params: dict[str, Any], words: str
+) -> None:
+    talk = Client(engine.settings.home)
+    talk.call("add_model", name="m")
+    with pytest.raises(AnswerError, match=words) as caught:
+        talk.call(method, **params)
+    assert caught.value.kind == "RequestError"
+    talk.close()
+
+
+def test_a_client_that_hangs_up_ends_what_only_waits(painted: Any, engine: Any) -> None:
+    request = {
+        "method": "debug_log",
+        "params": {"model": "m", "follow": True, "tail": 0},
+    }
+    followers = engine.engine.logs._followers["m"]
+    stream = connected(engine)
+    stream.sendall(json.dumps(request).encode() + b"\n")
+    wait_for(lambda: len(followers) == 1)
+    stream.close()
+    wait_for(lambda: len(followers) == 0)
+
+
+def test_a_client_that_hangs_up_does_not_stop_a_change(engine: Any) -> None:
+    stream = connected(engine)
+    stream.sendall(b'{"method": "add_model", "params": {"name": "m"}}\n')
+    stream.close()
+    wait_for(lambda: "m" in engine.engine.models)
+
+
+def wait_for(holds: Any) -> None:
+    deadline = time.monotonic() + 10
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_new_lines_of_the_log_come_as_they_are_written(painted: Any, engine: Any) -> None:
+    heard: list[str] = []
+
+    def listen() -> None:
+        talk = Client(engine.settings.home)
+        try:
+            talk.call(
+                "debug_log",
+                on_event=lambda event: heard.extend(line[4] for line in event["lines"]),
+                model="m",
+                follow=True,
+                tail=1,
+            )
+        except ClientError:
+            talk.close()  # the engine was stopped
+
+    listener = threading.Thread(target=listen, daemon=True)
+    listener.start()
+    wait_for(lambda: heard)
+    painted.ok("exec", "-u", "paint/0", "juju-log hello")
+    wait_for(lambda: "hello" in heard)
+    assert heard.count("hello") == 1
+
+
+def test_unused_charms_and_resources_are_swept_up(
+    painted: Any, engine: Any, paint: Any, tmp_path: Path
+) -> None:
+    import dataclasses
+
+    home = engine.settings.home
+    (before,) = (home / "charms").iterdir()
+    other = dataclasses.replace(paint, dispatch=paint.dispatch + "\n# newer\n")
+    (tmp_path / "palette").write_text("one")
+    painted.ok("attach-resource", "paint", f"palette={tmp_path}/palette")
+    (tmp_path / "palette").write_text("two")
+    painted.ok("attach-resource", "paint", f"palette={tmp_path}/palette")
+    assert [path.read_text() for path in (home / "resources").iterdir()] == ["two"]
+    painted.ok("refresh", "paint", "--path", str(other.packed(tmp_path / "newer.charm")))
+    painted.ok(
+        *("wait-for", "application", "paint", "--timeout", "20s"),
+        *("--query", 'charm-url=="local:paint-k8s-1" && status=="active"'),
+    )
+    painted.ok("attach-resource", "paint", "paint-image=x/other:2")
+    wait_for(lambda: before not in (home / "charms").iterdir())
+    assert len(list((home / "charms").iterdir())) == 1
+
+
+# --- The client ---
+
+
+def test_a_home_without_settings_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ClientError, match="run `localjuju init`"):
+        Client(tmp_path / "nowhere").call("models")
+
+
+def test_an_engine_that_cannot_start_says_why(settings: Settings) -> None:
+    settings.database.write_text("this is no database, and long enough to be looked at" * 9)
+    with pytest.raises(ClientError, match=r"cannot start the engine: .*engine\.db"):
+        Client(settings.home).call("models")
+
+
+def test_an_engine_that_shall_not_be_started_is_not(settings: Settings) -> None:
+    with pytest.raises(ClientError, match="does not run"):
+        Client(settings.home, start=False).call("models")
+
+
+SERVER = """
+import json, os, pathlib, socket, sys
+home = pathlib.Path(sys.argv[1])
+with (home / "starts").open("a") as starts:
+    starts.write("x")
+listening = socket.socket(socket.AF_UNIX)
+listening.bind(str(home / "engine.sock"))
+listening.listen()
+for _ in range(int(sys.argv[2])):
+    stream, _ = listening.accept()
+    with stream, stream.makefile("rb") as lines:
+        for line in lines:
+            stream.sendall(json.dumps({"result": os.getsid(0) == os.getpid()}).encode() + b"\\n")
+"""
+
+
+def test_several_commands_at_once_start_one_engine_apart_from_them(
+    settings: Settings, tmp_path: Path
+) -> None:
+    script = tmp_path / "server.py"
+    script.write_text(SERVER)
+    found: list[Any] = []
+
+    def ask() -> None:
+        stream = client.start_engine(settings, (sys.executable, str(script)), ("4",))
+        with stream, stream.makefile("rb") as lines:
+            stream.sendall(b"{}\n")
+            found.append(json.loads(lines.readline())["result"])
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert found == [True] * 4, "each answer came from a process with a session of its own"
+    assert (settings.home / "starts").read_text() == "x"
+
+
+def test_status_is_cheap_to_ask_for(engine: Any) -> None:
+    """The command imports little: heavy modules stay with the engine."""
+    talk = Client(engine.settings.home)
+    talk.call("add_model", name="m")
+    talk.close()
+    code = (
+        "import sys; from localjuju.cli import main\n"
+        "try: main.run(main.juju_group(), ['status','-m','m','--format','json'], 'juju')\n"
+        "finally: print(sorted({'asyncio','yaml','localjuju.model','cryptography','jubilant'}"
+        " & set(sys.modules)), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.strip() == "[]"
