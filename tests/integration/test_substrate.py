@@ -699,7 +699,12 @@ def test_a_workload_with_a_user_of_its_own_runs_pebble_as_that_user(shop: Shop):
         shop.run(shop.substrate.remove_pod("shop", "web/6", keep_storage=False))
 
 
-# Errors
+# Errors and limits
+
+
+def test_other_users_of_the_host_reach_no_socket_and_no_file_of_a_unit(shop: Shop):
+    for folder in (shop.settings.home, names.runtime_dir(shop.settings)):
+        assert folder.stat().st_mode & 0o077 == 0
 
 
 async def _refused(work: Awaitable[Any]) -> str:

@@ -73,7 +73,8 @@ class PodmanSubstrate:
         """
         settings = self._settings
         for folder in (settings.home, names.runtime_dir(settings)):
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            folder.mkdir(parents=True, exist_ok=True)
+            folder.chmod(0o700)  # Pebble lets every user of its socket read the plan
         _define_network(settings)
         await asyncio.to_thread(_place_programs, settings)
         info = await self._runner.check(
