@@ -20,6 +20,7 @@ _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]*[a-z][a-z0-9]*)*")
 _ENDPOINT = re.compile(r"[a-z][a-z0-9]*([_-][a-z0-9]+)*", re.IGNORECASE)
 _ACTION = re.compile(r"[a-z](?:[a-z0-9-]*[a-z0-9])?")
+_TAG = re.compile(r"\.cpython-3(?P<minor>[0-9]+)[-.]")
 _RANGE = re.compile(r"(?P<low>[0-9]+)(?:(?P<more>[-+])(?P<high>[0-9]*))?")
 _ROLES = (("provides", "provider"), ("requires", "requirer"), ("peers", "peer"))
 _OPTION_TYPES = ("string", "int", "float", "boolean", "secret")
@@ -118,19 +119,33 @@ def refuse_python(charm: Charm, have: str | None) -> None:
 def python_version(folder: Path) -> str | None:
     """Return the minor version of Python that the charm's modules were installed for.
 
+    A virtual environment names it in its folders; modules that were installed into a plain
+    folder tell it by what was compiled: extensions, or else byte code.
+
     Raises:
         CharmError: There are modules for several.
     """
-    found = sorted(
-        {
-            path.parent.name.removeprefix("python")
-            for root in ("venv/lib", "lib")
-            for path in (folder / root).glob("python3.*/site-packages")
-        }
-    )
-    if len(found) > 1:
-        raise CharmError(f"cannot use charm in {folder}: it holds modules for Python {found}")
-    return found[0] if found else None
+    for found in (_environments(folder), _tags(folder, "*.so"), _tags(folder, "*.pyc")):
+        if len(found) > 1:
+            versions = ", ".join(sorted(found))
+            raise CharmError(f"cannot use charm in {folder}: it holds modules for {versions}")
+        if found:
+            return found.pop()
+    return None
+
+
+def _environments(folder: Path) -> set[str]:
+    return {
+        path.parent.name.removeprefix("python")
+        for root in ("venv/lib", "lib")
+        for path in (folder / root).glob("python3.*/site-packages")
+    }
+
+
+def _tags(folder: Path, pattern: str) -> set[str]:
+    """Return the versions in names such as `_yaml.cpython-311-x86_64-linux-gnu.so`."""
+    matches = (_TAG.search(path.name) for path in (folder / "venv").rglob(pattern))
+    return {f"3.{match['minor']}" for match in matches if match is not None}
 
 
 class _Invalid(Exception):  # noqa: N818 - never leaves this module
