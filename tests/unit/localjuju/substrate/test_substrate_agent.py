@@ -359,6 +359,19 @@ def test_a_preloaded_interpreter_that_dies_is_not_missed(unit_agent: Agent):
     assert _run(unit_agent, warm=True).exit_code == 0
 
 
+def test_what_a_charm_loads_late_is_loaded_once_for_all_that_follow(unit_agent: Agent):
+    unit_agent.write(SLEEPING.replace("    import time;", "    import late, time;"))
+    loads = unit_agent.charm / "loads"
+    (unit_agent.charm / "src" / "late.py").write_text("open('loads', 'a').write('x')\n")
+    counts: list[int] = []
+    for _ in range(5):
+        assert _run(unit_agent, warm=True).exit_code == 0
+        time.sleep(0.1)
+        counts.append(len(loads.read_text()))
+    # Cold; in the first fork and then in the interpreter that forks; never again.
+    assert counts == [1, 3, 3, 3, 3]
+
+
 def test_commands_are_never_warm(unit_agent: Agent):
     unit_agent.write(SLEEPING)
     for _ in range(2):

@@ -19,7 +19,10 @@ that runs the ordinary way, from /proc; nothing is guessed about `dispatch`.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import gc
+import importlib
 import json
 import os
 import selectors
@@ -27,11 +30,12 @@ import signal
 import socket
 import sys
 import time
-from types import FrameType
+import types
 from typing import Any
 
 KILL_AFTER = 5.0  # seconds between SIGTERM and SIGKILL
 DRAIN = 0.2  # seconds to wait for output that a process left behind in its pipes
+PIPE_ROOM = 1 << 15  # bytes that a pipe takes without a reader
 LONGEST_LINE = 1 << 20  # bytes; a longer line is cut into several
 _CHANGED_SIGNALS = (  # by this program or by Python itself; a new program gets the defaults
     signal.SIGPIPE, signal.SIGXFSZ, signal.SIGTERM, signal.SIGINT, signal.SIGCHLD,
@@ -466,11 +470,11 @@ class Agent:
             self.selector.register(self.warm.socket, selectors.EVENT_READ)
 
 
-def _noted(_number: int, _frame: FrameType | None) -> None:
+def _noted(_number: int, _frame: types.FrameType | None) -> None:
     """Let the wake-up descriptor speak: the loop reaps."""
 
 
-def _leave(_number: int, _frame: FrameType | None) -> None:
+def _leave(_number: int, _frame: types.FrameType | None) -> None:
     """End at once: the kernel ends all else in the container with its first process."""
     os._exit(0)
 
@@ -478,8 +482,6 @@ def _leave(_number: int, _frame: FrameType | None) -> None:
 def preload(script: str) -> Any:
     """Import what a charm's main file imports, and return the file's compiled code."""
     import ast
-    import gc
-    import importlib
 
     path = os.path.abspath(script)
     sys.path[0] = os.path.dirname(path)
@@ -494,13 +496,40 @@ def preload(script: str) -> Any:
             for alias in node.names:
                 if alias.name != "*" and not hasattr(module, alias.name):
                     importlib.import_module(f"{node.module}.{alias.name}")
-    gc.collect()
-    gc.freeze()  # what is loaded stays shared between the forks
+    share()
     return compile(tree, path, "exec")
 
 
-def fork_per_request(connection: socket.socket) -> dict[str, Any]:
-    """Fork for each request; return it in the child, and never in the parent."""
+def share() -> None:
+    """Let what is loaded stay shared between the forks: the collector leaves it alone."""
+    gc.collect()
+    gc.freeze()
+
+
+def tell_imports(pipe: int, known: set[str]) -> None:
+    """Write the names of the modules that this process has loaded besides the known ones."""
+    names = " ".join(name for name in sys.modules if name not in known)
+    os.write(pipe, names.encode()[:PIPE_ROOM])
+
+
+def load_told(pipe: int) -> None:
+    """Load what a fork has loaded late, in functions: the next one finds it there."""
+    os.set_blocking(pipe, False)  # a process that the fork left behind may hold the other end
+    with contextlib.suppress(BlockingIOError):
+        names = os.read(pipe, PIPE_ROOM).decode().split(" ")
+        for name in filter(None, names):
+            with contextlib.suppress(ImportError):
+                importlib.import_module(name)
+        if names:
+            share()
+
+
+def fork_per_request(connection: socket.socket) -> tuple[dict[str, Any], int]:
+    """Fork for each request that comes in.
+
+    Returns:
+        In the fork: the request, and the pipe for the names of what it loads. Else never.
+    """
     while True:
         data, fds, _, _ = socket.recv_fds(connection, 65536, 2)
         while data and not data.endswith(b"\n"):
@@ -508,27 +537,30 @@ def fork_per_request(connection: socket.socket) -> dict[str, Any]:
         if not data:
             os._exit(0)
         request: dict[str, Any] = json.loads(data)
+        told, tell = os.pipe()
         pid = os.fork()
         if pid == 0:
             connection.close()
-            become(request["cwd"], fds[0], fds[1])
-            os.close(fds[0])
-            os.close(fds[1])
-            return request
-        os.close(fds[0])
-        os.close(fds[1])
+            os.close(told)
+            become(request["cwd"], *fds)
+            for fd in fds:
+                os.close(fd)
+            return request, tell
+        for fd in (*fds, tell):
+            os.close(fd)
         connection.sendall(json.dumps({"pid": pid}).encode() + b"\n")
         _, status, usage = os.wait4(pid, 0)
         ended = {"status": status, "cpu": usage.ru_utime + usage.ru_stime}
         connection.sendall(json.dumps(ended).encode() + b"\n")
+        load_told(told)
+        os.close(told)
 
 
 def main_preloaded(fd: int, script: str) -> None:
     """Be the preloaded interpreter; in each fork, be the charm's main program."""
-    import types
-
     code = preload(script)
-    request = fork_per_request(socket.socket(fileno=fd))
+    request, tell = fork_per_request(socket.socket(fileno=fd))
+    atexit.register(tell_imports, tell, set(sys.modules))
     os.environ.clear()
     os.environ.update(request["env"])
     sys.argv = list(request["argv"])
