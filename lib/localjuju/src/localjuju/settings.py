@@ -6,9 +6,12 @@ import dataclasses
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 HOME_VARIABLE = "LOCALJUJU_HOME"
 DEFAULT_HOME = Path("/var/lib/localjuju")
+
+_PATHS = frozenset({"home", "pebble", "hook_client", "store_root", "store_runroot"})
 
 
 class SettingsError(Exception):
@@ -78,9 +81,9 @@ def load(home: Path) -> Settings:
     unknown = sorted(set(raw) - set(fields))
     if unknown:
         raise SettingsError(f"cannot read {path}: unknown setting {unknown[0]}")
-    paths = {"home", "pebble", "hook_client", "store_root", "store_runroot"}
+    values: dict[str, Any] = {k: Path(v) if k in _PATHS else v for k, v in raw.items()}
     try:
-        return Settings(**{k: Path(v) if k in paths else v for k, v in raw.items()})
+        return Settings(**values)
     except TypeError as error:
         raise SettingsError(f"cannot read {path}: {error}") from error
 
