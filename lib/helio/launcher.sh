@@ -74,6 +74,17 @@ ensure_uv() {
     mv "$work" "$root/build/uv-$version" # uv is a static program: it does not mind the move
 }
 
+# Through sudo: what is made in somebody's checkout belongs to them, so that they can remove it.
+give_to_owner() {
+    owner=$(stat -c %u:%g "$root")
+    if [ "$(id -u)" = 0 ] && [ "$owner" != 0:0 ]; then
+        # Byte code that root adds later then lies in folders that are theirs.
+        "$environment/bin/python" -m compileall -q "$root"/lib/*/src
+        find "$root/lib" -name __pycache__ -exec chown -R "$owner" {} +
+        chown -R "$owner" "$environment" "$root/build"
+    fi
+}
+
 # What decides whether an environment is current.
 read_current() {
     digest=$(cat "$root/uv.lock" "$root"/lib/*/pyproject.toml | sha256sum | cut -c-64)
@@ -111,6 +122,7 @@ sync_environment() {
             --no-python-downloads --system-certs >&2 ||
             fail "cannot set up $environment: uv failed, see above; run the command again when it is mended"
         printf '%s\n' "$current" >"$stamp"
+        give_to_owner
     fi
     exec 9>&-
 }

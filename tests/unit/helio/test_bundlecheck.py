@@ -1,6 +1,7 @@
 """Each rule with a bundle that breaks it and nothing else."""
 
 import copy
+import dataclasses
 
 import pytest
 
@@ -8,7 +9,7 @@ from helio.bundlecheck import Known, check, check_overlay
 
 DB = {
     "name": "db-k8s",
-    "assumes": ["k8s-api"],
+    "assumes": ["k8s-api", "juju >= 3.6"],
     "resources": {"db-image": {"type": "oci-image"}},
     "storage": {"data": {"type": "filesystem"}},
     "provides": {"database": {"interface": "mysql_client"}},
@@ -171,3 +172,8 @@ def test_a_bundle_with_overlays_laid_over_may_have_offers():
 def test_an_overlay_may_remove_and_offer_but_not_misspell():
     overlay = {"applications": {"db": None, "api": {"offers": {}, "scael": 1}}}
     assert check_overlay(overlay, KNOWN) == ["application api: unknown key scael"]
+
+
+def test_a_charm_that_needs_a_newer_juju_is_named():
+    old = dataclasses.replace(KNOWN, juju="3.5.9")
+    assert check(GOOD, old) == ["application db: db-k8s assumes juju >= 3.6, not 3.5.9"]

@@ -23,6 +23,7 @@ cat >"$UV_PROJECT_ENVIRONMENT/bin/helio" <<'END'
 printf '%s|' "$@"
 END
 chmod +x "$UV_PROJECT_ENVIRONMENT/bin/helio"
+ln -sf /usr/bin/python3 "$UV_PROJECT_ENVIRONMENT/bin/python"
 """
 
 
@@ -140,6 +141,19 @@ def test_a_failed_set_up_is_told_and_tried_again(launch, home, checkout):
 def test_a_checkout_without_its_lock_is_told(launch, checkout):
     (checkout / "uv.lock").write_text("")
     assert "cannot find the version of uv" in launch("status").stderr
+
+
+def test_what_root_makes_in_a_users_checkout_is_the_users(launch, checkout):
+    package = checkout / "lib" / "helio" / "src" / "helio"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    if os.geteuid() == 0:
+        os.chown(checkout, 1000, 1000)
+    owner = checkout.stat().st_uid
+    launch("status")
+    made = (checkout / ".venv", checkout / ".venv" / "bin", checkout / "build",
+            package / "__pycache__")  # fmt: skip
+    assert {path.stat().st_uid for path in made} == {owner}
 
 
 def test_a_checkout_of_somebody_else_is_told_to_use_sudo(checkout, home):

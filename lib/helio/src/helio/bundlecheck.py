@@ -61,6 +61,7 @@ class Known:
         quorum: Applications that need an odd number of units.
         trusted: Applications that use the Kubernetes API.
         offers: URLs of the offers in sibling bundles.
+        juju: The oldest Juju that the release runs on.
     """
 
     charms: Mapping[str, Yaml]
@@ -68,6 +69,7 @@ class Known:
     quorum: frozenset[str] = frozenset()
     trusted: frozenset[str] = frozenset()
     offers: frozenset[str] = frozenset()
+    juju: str = "3.6.24"
 
 
 def check(bundle: Yaml, known: Known, merged: bool = False) -> list[str]:
@@ -130,7 +132,7 @@ def _names(bundle: Yaml, known: Known) -> Iterator[str]:
 
 
 def _charms(bundle: Yaml, known: Known) -> Iterator[str]:
-    """Rule 3: a local charm is one of ours, for the base that the bundle says."""
+    """Rule 3: a local charm is one of ours, for the bundle's base, substrate and Juju."""
     for name, application in _applications(bundle).items():
         reference = str(application.get("charm", ""))
         if not reference.startswith((".", "/")):
@@ -145,8 +147,12 @@ def _charms(bundle: Yaml, known: Known) -> Iterator[str]:
         base = str(application.get("base") or bundle.get("default-base", ""))
         if match["base"] != base.replace("@", "-"):
             yield f"application {name}: {reference} is not for base {base or '(none)'}"
-        if bundle.get("bundle") != "kubernetes" and "k8s-api" in _assumes(application, known):
-            yield f"application {name}: {match['name']} assumes Kubernetes"
+        for assumed in _assumes(application, known):
+            if assumed == "k8s-api" and not _is_kubernetes(bundle):
+                yield f"application {name}: {match['name']} assumes Kubernetes"
+            newer = re.fullmatch(r"juju >= ([0-9.]+)", str(assumed))
+            if newer and _version(newer[1]) > _version(known.juju):
+                yield f"application {name}: {match['name']} assumes {assumed}, not {known.juju}"
 
 
 def _relations(bundle: Yaml, known: Known) -> Iterator[str]:
@@ -307,6 +313,10 @@ def _assumes(application: Yaml, known: Known) -> list[Any]:
     match = _CHARM_FILE.fullmatch(str(application.get("charm", "")).rsplit("/", 1)[-1])
     charm = known.charms.get(match["name"]) if match else None
     return cast(list[Any], charm.get("assumes") or []) if charm else []
+
+
+def _version(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split("."))
 
 
 def _end(bundle: Yaml, known: Known, end: str) -> tuple[str, Yaml] | None:

@@ -65,6 +65,7 @@ def problems(tree: Tree) -> list[str]:
         trusted=frozenset(
             name for name, application in manifest.applications.items() if application.trust
         ),
+        juju=manifest.versions["juju-minimum"],
     )
     content = yaml.safe_load(text)
     found += bundlecheck.check(content, known)

@@ -206,7 +206,15 @@ class Packer:
             part = Path(folder) / target.name
             write_zip(part, stage, comment=inputs)
             os.replace(part, target)
+        self._give_to_owner(target.parent, target, self.tree.build, work)
         return Packed(charm, target, is_new=True)
+
+    def _give_to_owner(self, *paths: Path) -> None:
+        """Through sudo: what is made in somebody's checkout belongs to them."""
+        owner = self.tree.root.stat()
+        if os.geteuid() == 0 and owner.st_uid != 0:
+            for path in paths:
+                os.chown(path, owner.st_uid, owner.st_gid)
 
     def is_current(self, charm: str) -> bool:
         """Return whether the charm's file is there and current."""
