@@ -60,7 +60,6 @@ class Heard:
             on_health=lambda healthy: self.told.append(("health", healthy)),
             on_silence=self.silence,
             is_ready=lambda: self.ready,
-            interval=0.02,
         )
 
 

@@ -17,6 +17,8 @@ from typing import Any, cast
 from localjuju.substrate.protocol import Notice
 
 _CHECK_ENDS = {"perform-check": "Error", "recover-check": "Done"}
+_READY_EVERY = 1.0  # seconds between two looks at the health of what has traffic
+_UNREADY_EVERY = 0.25  # and of what has none: it is waited for
 _HURRY = 5.0  # seconds of silence during which it is looked for ten times a second
 _NOTICES_WAIT = 30  # seconds that Pebble holds the question for notices back
 _ANSWER_WITHIN = 10.0  # seconds for every other answer
@@ -115,7 +117,7 @@ class Watch:
         on_notices: Called with new custom notices and ends of checks, oldest first.
         on_health: Called with each look at the level `ready`.
         on_silence: Awaited now and then while nothing answers: may start the container.
-        interval: Seconds between two looks at its health.
+        is_ready: Tells whether the container may get traffic now.
     """
 
     def __init__(
@@ -129,7 +131,6 @@ class Watch:
         on_health: Callable[[bool], None],
         on_silence: Callable[[float], Awaitable[None]],
         is_ready: Callable[[], bool],
-        interval: float = 1.0,
     ) -> None:
         self._socket = socket
         self._after = after
@@ -139,7 +140,6 @@ class Watch:
         self._on_health = on_health
         self._on_silence = on_silence
         self._is_ready = is_ready
-        self._interval = interval
         self._told: set[tuple[str, str]] = set()  # ends of checks: change id, status
 
     async def run(self) -> None:
@@ -191,7 +191,7 @@ class Watch:
                     _, checks = await connection.get("/v1/checks")
                     healthy = is_proven(checks)
                 self._on_health(healthy)
-                await asyncio.sleep(self._interval)
+                await asyncio.sleep(_READY_EVERY if self._is_ready() else _UNREADY_EVERY)
         except PebbleError:
             return
 

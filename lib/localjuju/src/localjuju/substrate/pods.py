@@ -165,7 +165,8 @@ class Pods:
             argv = commands.podman(self._settings, "pod", "start", self._name(key))
             await self._runner.check(f"start the pod of {key[1]}", argv)
             links.allow_hairpin(names.bridge(self._settings.instance))
-        self._hold(key, (await self._containers(key) if down else present)[infra]["Pid"])
+            present = await self._containers(key)
+        self._hold(key, present.get(infra, {}).get("Pid", 0))
 
     def _hold(self, key: Key, process: int) -> None:
         """Watch the process that holds a pod's namespaces.
@@ -173,7 +174,7 @@ class Pods:
         Podman starts everything in a pod again but this one. The other containers go on without
         it, cut off from the network, and nothing that they answer tells it.
         """
-        if key in self._holders:
+        if key in self._holders or not process:
             return
         try:
             descriptor = os.pidfd_open(process)
