@@ -14,7 +14,11 @@ PUBLIC_KEYS = {
     "ca-certificate",
     "certificate",
     "chain",
+    "crossing-certificate",
     "csr",
+    "old-csr",
+    "previous-ca-certificate",
+    "subject",  # names in a request
     "tls-ca",
     "tls",
 }
