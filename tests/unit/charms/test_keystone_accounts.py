@@ -1,0 +1,251 @@
+"""The script that makes accounts and catalogue entries: its steps, then its HTTP."""
+
+import copy
+import io
+import itertools
+import json
+import pathlib
+import urllib.error
+
+import pytest
+
+SCRIPT = pathlib.Path(__file__).parents[3] / "charms/keystone-k8s/src/templates/accounts.py"
+
+
+@pytest.fixture
+def accounts(load_script):
+    return load_script(SCRIPT)
+
+
+class Keystone:
+    """Keystone's API in memory; `writes` are the requests that changed something."""
+
+    def __init__(self):
+        self.items = {}
+        self.writes = []
+        self._ids = (f"id-{number}" for number in itertools.count())
+
+    def log_in(self, admin):
+        assert admin["password"] == "admin-password"
+        return "admin-user", "admin-project"
+
+    def list(self, kind, **filters):
+        items = self.items.setdefault(kind, [])
+        return copy.deepcopy([each for each in items if filters.items() <= each.items()])
+
+    def create(self, kind, values):
+        self.writes.append(("create", kind))
+        made = {"id": next(self._ids), "enabled": True, **values}
+        self.items.setdefault(kind, []).append(made)
+        return copy.deepcopy(made)
+
+    def change(self, kind, id_, values):
+        self.writes.append(("change", kind, id_, tuple(sorted(values))))
+        (found,) = [each for each in self.items[kind] if each["id"] == id_]
+        found.update(values)
+
+    def assign(self, project, user, role):
+        self.writes.append(("assign", project, user, role))
+        assignment = {"user": {"id": user}, "role": {"id": role}, "scope.project.id": project}
+        self.items.setdefault("role_assignments", []).append(assignment)
+
+    def user(self, name):
+        (found,) = [each for each in self.items["users"] if each["name"] == name]
+        return found
+
+
+ENTRY = {
+    "name": "placement",
+    "type": "placement",
+    "description": "Placement",
+    "region": "RegionOne",
+    "urls": {
+        "internal": "https://placement:8778",
+        "public": "https://10.8.0.6:8778",
+        "admin": "https://placement:8778",
+    },
+}
+
+
+def account(word="p1"):
+    return {"password": word, "fingerprint": f"print of {word}", "roles": ["service"]}
+
+
+def wish(accounts=None, disabled=(), catalogue=(ENTRY,)):
+    return {
+        "admin": {"name": "admin", "password": "admin-password"},
+        "domain": "service_domain",
+        "project": "services",
+        "accounts": {"svc_placement": account()} if accounts is None else accounts,
+        "disabled": list(disabled),
+        "catalogue": list(catalogue),
+    }
+
+
+@pytest.fixture
+def keystone(accounts):
+    api = Keystone()
+    accounts.make(api, wish())
+    api.writes.clear()
+    return api
+
+
+def test_everything_is_made(accounts):
+    api = Keystone()
+    made = accounts.make(api, wish())
+    user = api.user("svc_placement")
+    assert user["domain_id"] == made["domain"]
+    assert made["users"] == {"svc_placement": {"id": user["id"], "fingerprint": "print of p1"}}
+    assert {each["interface"]: each["url"] for each in api.items["endpoints"]} == ENTRY["urls"]
+    assert {each["region_id"] for each in api.items["endpoints"]} == {"RegionOne"}
+
+
+def test_an_account_has_its_roles_and_no_other(accounts):
+    api = Keystone()
+    made = accounts.make(api, wish())
+    (assignment,) = api.items["role_assignments"]
+    (role,) = [each for each in api.items["roles"] if each["id"] == assignment["role"]["id"]]
+    assert (role["name"], assignment["scope.project.id"]) == ("service", made["project"])
+
+
+def test_the_same_wish_changes_nothing(accounts, keystone):
+    accounts.make(keystone, wish())
+    assert keystone.writes == []
+
+
+def test_the_answer_is_the_same_each_time(accounts, keystone):
+    assert accounts.make(keystone, wish()) == accounts.make(keystone, wish())
+
+
+def test_what_was_told_holds_no_password(accounts, keystone):
+    assert "p1" not in json.dumps(accounts.make(keystone, wish())).replace("print of p1", "")
+
+
+def test_a_new_password_is_set_once(accounts, keystone):
+    for _ in range(2):
+        accounts.make(keystone, wish({"svc_placement": account("p2")}))
+    assert keystone.user("svc_placement")["password"] == "p2"
+    assert len(keystone.writes) == 1
+
+
+def test_a_url_that_changes_changes_its_endpoint(accounts, keystone):
+    moved = {**ENTRY, "urls": {**ENTRY["urls"], "public": "https://10.8.0.9:8778"}}
+    accounts.make(keystone, wish(catalogue=[moved]))
+    assert len(keystone.items["endpoints"]) == 3
+    assert [write[:2] for write in keystone.writes] == [("change", "endpoints")]
+
+
+def test_another_region_gets_endpoints_of_its_own(accounts, keystone):
+    accounts.make(keystone, wish(catalogue=[ENTRY, {**ENTRY, "region": "Two"}]))
+    assert len(keystone.items["services"]) == 1
+    assert len(keystone.items["endpoints"]) == 6
+
+
+def test_an_account_that_nobody_has_any_more_is_disabled_and_kept(accounts, keystone):
+    made = accounts.make(keystone, wish({}, disabled=["svc_placement"]))
+    user = keystone.user("svc_placement")
+    assert user["enabled"] is False
+    assert made["users"] == {"svc_placement": {"id": user["id"], "fingerprint": ""}}
+    assert len(keystone.items["endpoints"]) == 3
+
+
+def test_disabling_again_changes_nothing(accounts, keystone):
+    accounts.make(keystone, wish({}, disabled=["svc_placement"]))
+    keystone.writes.clear()
+    accounts.make(keystone, wish({}, disabled=["svc_placement"]))
+    assert keystone.writes == []
+
+
+def test_an_account_that_comes_back_is_the_same_user(accounts, keystone):
+    before = keystone.user("svc_placement")["id"]
+    accounts.make(keystone, wish({}, disabled=["svc_placement"], catalogue=[]))
+    accounts.make(keystone, wish({"svc_placement": account("p2")}))
+    user = keystone.user("svc_placement")
+    assert (user["id"], user["enabled"], user["password"]) == (before, True, "p2")
+
+
+def test_an_account_to_disable_that_never_was_is_no_error(accounts, keystone):
+    assert accounts.make(keystone, wish(disabled=["svc_other"]))["users"].keys() == {
+        "svc_placement"
+    }
+
+
+# --- HTTP --------------------------------------------------------------------------------------
+
+ADMIN = {"name": "admin", "password": "admin-password", "domain": "Default", "project": "admin"}
+TOKEN = {"user": {"id": "u"}, "project": {"id": "p"}}
+LOGGED_IN = (201, {"X-Subject-Token": "t0ken"}, {"token": TOKEN})
+
+
+@pytest.fixture
+def client(accounts, api, monkeypatch):
+    monkeypatch.setattr(accounts.time, "sleep", lambda seconds: None)
+    api.answers["POST", "/auth/tokens"] = LOGGED_IN
+    return accounts.Api(api.url, api.ca_file)
+
+
+def test_the_token_is_used_after_the_login(api, client):
+    api.answers["GET", "/users?domain_id=d"] = (200, {}, {"users": [{"id": "1"}]})
+    assert client.log_in(ADMIN) == ("u", "p")
+    assert client.list("users", domain_id="d") == [{"id": "1"}]
+    assert api.requests[1][2]["X-Auth-Token"] == "t0ken"
+
+
+def test_a_collection_is_asked_for_once(api, client):
+    api.answers["GET", "/roles?"] = (200, {}, {"roles": []})
+    client.list("roles")
+    client.list("roles")
+    assert len(api.requests) == 1
+
+
+def test_writes_have_the_form_of_the_api(api, client):
+    api.answers["POST", "/users"] = (201, {}, {"user": {"id": "7"}})
+    api.answers["PATCH", "/users/7"] = (200, {}, {"user": {"id": "7"}})
+    api.answers["PUT", "/projects/p/users/7/roles/r"] = (204, {}, None)
+    assert client.create("users", {"name": "n"}) == {"id": "7"}
+    client.change("users", "7", {"enabled": False})
+    client.assign("p", "7", "r")
+    assert [json.loads(body or "null") for *_, body in api.requests] == [
+        {"user": {"name": "n"}},
+        {"user": {"enabled": False}},
+        None,
+    ]
+
+
+def test_an_api_that_is_coming_back_is_asked_again(api, client):
+    api.answers["GET", "/roles?"] = [(503, {}, None), (500, {}, None), (200, {}, {"roles": []})]
+    assert client.list("roles") == []
+    assert len(api.requests) == 3
+
+
+def test_an_api_that_stays_away_is_an_error(accounts, api, client, monkeypatch):
+    monkeypatch.setattr(accounts, "PATIENCE", -1)
+    api.answers["GET", "/roles?"] = (503, {}, None)
+    with pytest.raises(urllib.error.HTTPError, match="503"):
+        client.list("roles")
+
+
+def test_a_refusal_is_not_tried_again(api, client):
+    api.answers["GET", "/roles?"] = (403, {}, {"error": "no"})
+    with pytest.raises(urllib.error.HTTPError, match="403"):
+        client.list("roles")
+    assert len(api.requests) == 1
+
+
+def test_a_certificate_of_another_authority_is_refused(accounts, api, authority, monkeypatch):
+    monkeypatch.setattr(accounts, "PATIENCE", -1)
+    other = accounts.Api(api.url, str(authority / "other.pem"))
+    with pytest.raises(urllib.error.URLError, match="CERTIFICATE_VERIFY_FAILED"):
+        other.log_in(ADMIN)
+    assert api.requests == []
+
+
+def test_a_refusal_ends_the_script_with_what_keystone_says(accounts, api, monkeypatch):
+    api.answers["POST", "/auth/tokens"] = (401, {}, {"error": {"message": "wrong password"}})
+    text = json.dumps({"url": api.url, "ca_file": api.ca_file, **wish(), "admin": ADMIN})
+    monkeypatch.setattr(accounts.sys, "stdin", io.StringIO(text))
+    with pytest.raises(SystemExit) as caught:
+        accounts.main()
+    assert "401" in str(caught.value)
+    assert "wrong password" in str(caught.value)
+    assert "admin-password" not in str(caught.value)
