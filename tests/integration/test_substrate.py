@@ -9,9 +9,11 @@ import dataclasses
 import http.client
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -19,7 +21,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from localjuju.settings import Settings
+from localjuju.settings import Settings, save
 from localjuju.substrate import commands, names
 from localjuju.substrate.podman import PodmanSubstrate
 from localjuju.substrate.protocol import (
@@ -664,6 +666,63 @@ def test_a_dispatch_of_an_engine_that_died_is_ended(shop: Shop):
     shop.run(shop.substrate.running_dispatch("shop", "web/0"))
     assert shop.shell("web/0", "charm", f"ls -d /proc/{pid} 2>/dev/null || echo gone") == "gone"
     assert shop.run(shop.substrate.running_dispatch("shop", "web/0")) is False
+
+
+RESTLESS = """
+import asyncio, itertools, json, sys
+from pathlib import Path
+from localjuju import settings
+from localjuju.substrate import names
+from localjuju.substrate.podman import PodmanSubstrate
+from localjuju.substrate.protocol import PodSpec, WorkloadSpec
+
+here = settings.load(Path(sys.argv[1]))
+
+async def main():
+    substrate = PodmanSubstrate(here)
+    await substrate.prepare()
+    for generation in itertools.count(int(sys.argv[3])):
+        for number in (0, 1):
+            spec = PodSpec(
+                model="shop", unit=f"web/{number}", app="web", ordinal=number,
+                address=f"10.219.80.{10 + number}", generation=generation,
+                charm_dir=Path(sys.argv[2]), workloads=(WorkloadSpec("web", here.charm_base),),
+            )
+            socket = names.hook_dir(here, "shop", spec.unit) / "hook.sock"
+            await substrate.ensure_pod(spec, socket)
+        await substrate.remove_pod("shop", f"web/{generation % 2}")
+
+asyncio.run(main())
+"""
+
+
+def test_an_engine_that_is_killed_at_any_moment_leaves_pods_that_the_next_one_can_use(
+    make_settings: Callable[[str, str], Settings],
+    charm: Path,
+    look_at_host: Callable[[str], dict[str, list[str]]],
+):
+    settings = make_settings("t9kill", "10.219.80.0/20")
+    before = look_at_host("t9kill")
+    save(settings)
+    moments = random.Random(7)
+    for round_number in range(8):
+        argv = [sys.executable, "-c", RESTLESS, str(settings.home), str(charm), str(round_number)]
+        with subprocess.Popen(argv) as engine:
+            time.sleep(moments.uniform(0.3, 3))
+            assert engine.poll() is None, "the engine ended by itself"
+            engine.kill()
+    last = Shop(settings, charm)
+    try:
+        for number in (0, 1):
+            last.add(number)
+            last.serve(number)
+            assert get(f"10.219.80.{10 + number}") == f"web-{number}"
+            assert last.dispatch(f"web/{number}").exit_code == 0
+            assert len(last.containers(f"web/{number}")) == 3
+    finally:
+        last.run(last.substrate.destroy())
+        last.close()
+    assert look_at_host("t9kill") == before
 
 
 # Replacement
