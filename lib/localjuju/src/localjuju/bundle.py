@@ -433,11 +433,11 @@ def _deploy(
 
 def _adjust(app: BundleApplication, trial: Model, now: float) -> Iterator[Change]:
     held = trial.applications[app.name]
-    options = trial.charm_of(app.name).config
+    charm = trial.charm_of(app.name)
     different = {
         name: value
-        for name, value in app.options.items()
-        if held.config.get(name, options.get(name, {}).get("default")) != value
+        for name, value in _typed(charm, app.options).items()
+        if held.config.get(name, charm.config.get(name, {}).get("default")) != value
     }
     if different:
         names = ", ".join(sorted(different))
@@ -453,6 +453,14 @@ def _adjust(app: BundleApplication, trial: Model, now: float) -> Iterator[Change
         yield Change(f"trust application {app.name}", _trusting(app.name))
     if app.scale is not None and app.scale != held.scale:
         yield Change(f"scale {app.name} to {app.scale} units", _scaling(app.name, app.scale, now))
+
+
+def _typed(charm: Charm, options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return options as the model holds them: `"3"` in a bundle is the number of an `int`."""
+    try:
+        return changes.check_config(charm, options)
+    except changes.ChangeError:
+        return options  # setting them tells what is wrong
 
 
 def _is_related(model: Model, one: str, other: str) -> bool:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import signal
 import time
+from collections.abc import Generator
 from pathlib import Path
 
 STOP_SECONDS = 40.0
@@ -34,6 +36,26 @@ def engine_pid(home: Path) -> int | None:
     except FileNotFoundError:
         return None
     return None
+
+
+@contextlib.contextmanager
+def held(home: Path) -> Generator[None, None, None]:
+    """Hold the home's lock, so that no engine starts meanwhile.
+
+    Raises:
+        ProcessError: An engine holds it.
+    """
+    with (home / "engine.lock").open("a+", encoding="ascii") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ProcessError(
+                f"an engine runs in {home} again, as process {engine_pid(home)}"
+            ) from None
+        file.truncate(0)
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        yield
 
 
 def stop_engine(home: Path, *, kill: bool = False) -> int | None:

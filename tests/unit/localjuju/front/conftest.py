@@ -69,6 +69,7 @@ ACTIONS: dict[str, Any] = {
     },
     "spill": {"description": "Fail on purpose"},
     "slow": {"description": "Take long"},
+    "read": {"description": "Read the recipe"},
 }
 DISPATCH = """#!/bin/sh
 set -e
@@ -80,6 +81,9 @@ case "$JUJU_DISPATCH_PATH" in
     action-log "stirring" ;;
   actions/spill) action-set "left=nothing"; action-fail "all over the floor" ;;
   actions/slow) sleep 5 ;;
+  actions/read) recipe="$(secret-get "$(config-get recipe)" --refresh)"
+    action-set "recipe=$recipe" ;;
+  hooks/secret-changed) status-set active "recipe changed" ;;
 esac
 if [ "$(config-get colour)" = broken ]; then exit 1; fi
 """

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import dataclasses
 import json
 import socket
 import stat
@@ -10,11 +12,13 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from localjuju import client
+from localjuju.api import Server
 from localjuju.client import AnswerError, Client, ClientError
 from localjuju.settings import Settings
 
@@ -125,8 +129,6 @@ def test_new_lines_of_the_log_come_as_they_are_written(painted: Any, engine: Any
 def test_unused_charms_and_resources_are_swept_up(
     painted: Any, engine: Any, paint: Any, tmp_path: Path
 ) -> None:
-    import dataclasses
-
     home = engine.settings.home
     (before,) = (home / "charms").iterdir()
     other = dataclasses.replace(paint, dispatch=paint.dispatch + "\n# newer\n")
@@ -143,6 +145,13 @@ def test_unused_charms_and_resources_are_swept_up(
     painted.ok("attach-resource", "paint", "paint-image=x/other:2")
     wait_for(lambda: before not in (home / "charms").iterdir())
     assert len(list((home / "charms").iterdir())) == 1
+
+
+def test_a_socket_path_that_is_too_long_is_told(settings: Settings) -> None:
+    home = settings.home / ("x" * 100)
+    server = Server(SimpleNamespace(settings=dataclasses.replace(settings, home=home)))
+    with pytest.raises(OSError, match="longer than 107 bytes"):
+        asyncio.run(server.start())
 
 
 # --- The client ---

@@ -220,6 +220,14 @@ def test_what_differs_is_brought_in_line_and_nothing_is_removed(
     assert "extra" in model.applications
 
 
+def test_an_option_that_only_looks_different_needs_no_change(
+    tmp_path: Path, model: Model, known: Charms
+) -> None:
+    wanted = bundle.read(write(tmp_path, BASE.replace("coats: 3", "coats: '3'")))
+    known.apply(wanted, model)
+    assert known.plan(wanted, model) == []
+
+
 def test_an_option_at_its_default_needs_no_change(
     tmp_path: Path, model: Model, known: Charms
 ) -> None:

@@ -64,7 +64,7 @@ def test_a_folder_may_have_a_unified_charmcraft_yaml(tmp_path: Path, paint: Any)
     (folder / "hooks").mkdir()
     found = charm.read(folder)
     assert set(found.config) == {"colour", "coats", "thick", "glossy", "recipe"}
-    assert set(found.actions) == {"mix", "spill", "slow"}
+    assert set(found.actions) == {"mix", "spill", "slow", "read"}
 
 
 def test_taking_in_twice_makes_one_folder(paint: Any, tmp_path: Path) -> None:

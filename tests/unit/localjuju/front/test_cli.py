@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -116,8 +119,6 @@ def test_what_cannot_be_deployed_is_told_with_the_next_step(
 
 
 def test_a_charm_for_another_python_is_refused(juju: Any, paint: Any, tmp_path: Path) -> None:
-    import dataclasses
-
     juju.ok("add-model", "m")
     path = dataclasses.replace(paint, python="3.12").packed(tmp_path / "new.charm")
     text = juju.refused("deploy", str(path), "--resource", IMAGE)
@@ -386,6 +387,20 @@ def test_waiting_gives_up_and_says_for_what(painted: Any) -> None:
     assert "cannot evaluate query: syntax error" in painted.refused(
         "wait-for", "unit", "paint/0", "--query", "=="
     )
+
+
+def test_a_watched_status_is_shown_again_and_again(painted: Any) -> None:
+    program = str(Path(sys.executable).parent / "juju")
+    watching = subprocess.Popen(
+        [program, "status", "-m", "m", "--watch", "50ms", "--format", "json"],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with watching:
+        assert watching.stdout is not None
+        shown = [json.loads(watching.stdout.readline()) for _ in range(3)]
+        watching.terminate()
+    assert [data["model"]["name"] for data in shown] == ["m"] * 3
 
 
 def test_answers_go_to_a_file_when_asked(painted: Any, tmp_path: Path) -> None:

@@ -167,6 +167,28 @@ def test_a_user_secret_lives_from_add_to_remove(deployed: jubilant.Juju) -> None
     assert deployed.secrets() == []
 
 
+def test_a_charm_reads_a_user_secret_that_its_config_names(deployed: jubilant.Juju) -> None:
+    uri = deployed.add_secret("recipe", {"oil": "linseed"})
+    deployed.config("paint", {"recipe": uri})
+    with pytest.raises(jubilant.TaskError) as caught:
+        deployed.run("paint/0", "read")
+    assert "permission denied" in caught.value.task.stderr
+    deployed.grant_secret(uri, "paint")
+    assert deployed.run("paint/0", "read").results == {"recipe": "oil: linseed"}
+    deployed.update_secret("recipe", {"oil": "walnut"}, auto_prune=True)
+    deployed.wait(
+        lambda s: s.apps["paint"].units["paint/0"].workload_status.message == "recipe changed",
+        delay=0.05,
+        successes=1,
+    )
+    assert deployed.run("paint/0", "read").results == {"recipe": "oil: walnut"}
+    many = deployed.show_secret("recipe", revisions=True)
+    assert [revision.revision for revision in many.revisions or []] == [2], "nobody reads 1"
+    deployed.cli("revoke-secret", "recipe", "paint")
+    with pytest.raises(jubilant.TaskError):
+        deployed.run("paint/0", "read")
+
+
 def test_show_model_and_show_unit_are_complete(deployed: jubilant.Juju) -> None:
     info = deployed.show_model()
     assert (info.short_name, info.model_type, info.life) == ("j", "caas", "alive")

@@ -168,6 +168,15 @@ def test_a_process_that_does_not_follow_is_killed_only_when_asked(
         assert running.wait(5) == -9
 
 
+def test_no_engine_starts_while_the_lock_is_held_for_something_else(settings: Settings) -> None:
+    with process.held(settings.home):
+        assert process.engine_pid(settings.home) == os.getpid()
+        again = process.held(settings.home)
+        with pytest.raises(process.ProcessError, match="an engine runs"), again:
+            pass
+    assert process.engine_pid(settings.home) is None
+
+
 def test_a_number_left_by_a_dead_process_is_not_believed(settings: Settings) -> None:
     (settings.home / "engine.lock").write_text(f"{os.getpid()}\n")
     assert process.engine_pid(settings.home) is None

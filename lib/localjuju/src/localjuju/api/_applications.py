@@ -51,6 +51,7 @@ async def deploy(call: Call) -> Data:
                 now=call.now,
             )
         )
+        sweep(call.engine)
     deployed = model.charms[app.charm_url]
     return {"app": name, "charm": deployed.name, "revision": deployed.revision}
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from localjuju import bundle as bundles
 from localjuju.api._calls import Call, Data, Method
-from localjuju.api._intake import take_in_charm, take_in_resources
+from localjuju.api._intake import sweep, take_in_charm, take_in_resources
 from localjuju.changes import ChangeError
 from localjuju.model import Charm, Resource
 
@@ -42,6 +42,7 @@ async def deploy_bundle(call: Call) -> Data:
                 raise bundles.BundleError(
                     f"cannot deploy bundle: {change.text}: {error}"
                 ) from error
+        sweep(call.engine)
     return {"changes": [change.text for change in plan]}
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from localjuju import changes, identity, views
 from localjuju.api._calls import Call, Data, Method
+from localjuju.api._intake import sweep
 from localjuju.model import Model
 from localjuju.status import relations, status
 
@@ -61,8 +62,11 @@ async def destroy_model(call: Call) -> None:
     while True:
         done, _ = await asyncio.wait({work}, timeout=_PROGRESS)
         if done:
-            return await work
+            await work
+            break
         await call.emit({"applications": len(model.applications), "units": len(model.units)})
+    async with call.intake:
+        sweep(call.engine)
 
 
 async def show_model(call: Call) -> Data:

@@ -168,7 +168,10 @@ def _may_connect(writer: asyncio.StreamWriter) -> bool:
     peer = writer.get_extra_info("socket")
     size = struct.calcsize("3i")
     _, uid, _ = struct.unpack("3i", peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
-    return uid in {0, os.getuid()}
+    if uid not in {0, os.getuid()}:
+        _LOG.warning("user %d may not use the engine", uid)
+        return False
+    return True
 
 
 def _parsed(line: bytes) -> tuple[str, Params]:

@@ -57,12 +57,14 @@ def deploy(
 ) -> Application:
     """Add a charm and an application that runs it; see `add_application`.
 
+    Charms that nobody runs any more are dropped.
+
     Raises:
         ChangeError: As `add_application`; the charm is not left behind then.
     """
     url = add_charm(model, charm)
     try:
-        return add_application(
+        app = add_application(
             model,
             name,
             url,
@@ -77,6 +79,8 @@ def deploy(
     except ChangeError:
         forget_charm(model, url)
         raise
+    _drop_unused_charms(model)
+    return app
 
 
 def forget_charm(model: Model, url: str) -> None:
@@ -93,6 +97,11 @@ def unused_charms(model: Model) -> list[str]:
     used = {app.charm_url for app in model.applications.values()}
     used.update(unit.charm_url for unit in model.units.values())
     return sorted(set(model.charms) - used)
+
+
+def _drop_unused_charms(model: Model) -> None:
+    for url in unused_charms(model):
+        del model.charms[url]
 
 
 def add_application(
@@ -422,8 +431,7 @@ def refresh(
     if force:
         app.charm_forced = app.charm_modified
     _add_peers_and_storage(model, app, new)
-    for unused in unused_charms(model):
-        del model.charms[unused]
+    _drop_unused_charms(model)
     return app
 
 

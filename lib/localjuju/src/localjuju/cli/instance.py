@@ -236,20 +236,25 @@ def destroy(home: Path, dry_run: bool) -> None:
         return
     try:
         pid = process.stop_engine(home, kill=True)
+        if pid is not None:
+            click.echo(f"removed process {pid}")
+        with process.held(home):
+            for line in _remove_from_host(settings):
+                click.echo(f"removed {line}")
+            _remove_folder(home)
     except process.ProcessError as error:
         raise click.ClickException(str(error)) from error
-    if pid is not None:
-        click.echo(f"removed process {pid}")
-    for line in _remove_from_host(settings):
-        click.echo(f"removed {line}")
-    # The settings go last: with them an interrupted removal can be taken up again.
+    click.echo(f"removed folder {home}")
+
+
+def _remove_folder(home: Path) -> None:
+    """Remove the home; its settings last, so that an interrupted removal can be taken up."""
     for path in sorted(home.iterdir(), key=lambda path: path.name == "settings.json"):
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
     home.rmdir()
-    click.echo(f"removed folder {home}")
 
 
 def _remove_from_host(settings: Settings) -> list[str]:

@@ -15,7 +15,7 @@ _DEFAULTS = {
     "model": 'life=="alive" && status=="available"',
     "unit": 'life=="alive" && workload-status=="active"',
 }
-_PAUSE = 5.0
+_PAUSE = 1.0  # a change between two questions is not waited for
 
 
 @command("wait-for")
