@@ -7,10 +7,12 @@ import yaml
 from jubilant.statustypes import AppStatus, AppStatusRelation, ModelStatus, Status
 
 from helio import bootstrap, bundle
-from helio.bootstrap import AddModel, Deploy, Plan, Settle, SetUpEngine
+from helio.bootstrap import SetUpEngine
+from helio.deployment import AddModel, Deploy, Settle
 from helio.embedded import DryRunJuju, Engine
 from helio.host import DryRunHost, HelioError
 from helio.packing import BASES
+from helio.plan import Plan, read_plan
 from helio.settings import Settings
 from helio.steps import rehearse
 from helio.tree import Tree
@@ -175,7 +177,7 @@ def test_a_rehearsal_of_the_last_steps_asks_and_changes_nothing(plan, set_up, re
 def test_a_distribution_that_is_not_supported_is_refused(host, tmp_path):
     host.files[Path("/etc/os-release")] = "ID=fedora\nVERSION_ID=42\n"
     with pytest.raises(HelioError, match="cannot bootstrap on fedora-42: use debian-12 or"):
-        bootstrap.read_plan(SETTINGS, Tree(tmp_path), host)
+        read_plan(SETTINGS, Tree(tmp_path), host)
 
 
 def test_the_engines_programs_are_those_beside_helio(monkeypatch):

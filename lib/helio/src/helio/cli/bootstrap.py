@@ -8,6 +8,7 @@ from helio import bootstrap as steps
 from helio.cli.context import alone, current, dry_run_option, logged_host, require_root, yes_option
 from helio.embedded import DryRunJuju, Engine
 from helio.host import DryRunHost, HelioError, LocalHost
+from helio.plan import STALL, read_plan
 from helio.report import PlainReporter, reporter
 from helio.settings import Settings
 from helio.steps import rehearse, run
@@ -15,7 +16,7 @@ from helio.tree import find_tree
 
 NEXT = """
 The cloud is up. Next:
-  helio status                            what runs
+  sudo ./helio status                     what runs
   source <(sudo ./helio openrc)           credentials for this shell
   openstack catalog list                  with the client: pip install python-openstackclient
 """
@@ -32,7 +33,7 @@ The cloud is up. Next:
 @click.option(
     "--stall-limit",
     type=click.FloatRange(min=10),
-    default=steps.STALL,
+    default=STALL,
     show_default=True,
     metavar="SECONDS",
     help="Give up waiting when nothing has changed for so long.",
@@ -62,14 +63,14 @@ def bootstrap(substrate: str, stall_limit: float, dry_run: bool, yes: bool) -> N
 def _rehearse(found: Settings, stall: float) -> None:
     tell = PlainReporter(sys.stdout, is_rehearsal=True)
     host = DryRunHost(LocalHost(), tell.would)
-    plan = steps.read_plan(found, find_tree(), host, stall)
+    plan = read_plan(found, find_tree(), host, stall)
     juju = Engine(found).connect()
     rehearse(steps.steps(plan, DryRunJuju(juju, host), juju), host, tell)
 
 
 def _run(found: Settings, stall: float) -> None:
     host = logged_host(found)
-    plan = steps.read_plan(found, find_tree(), host, stall)
+    plan = read_plan(found, find_tree(), host, stall)
     juju = Engine(found).connect()
     run(steps.steps(plan, juju, juju), host, reporter())
     click.echo(NEXT)

@@ -2,10 +2,10 @@
 
 import click
 
-from helio import bootstrap as steps
 from helio.cli.context import current, format_option, logged_host, require_root
 from helio.host import HelioError, LocalHost
 from helio.images.lock import make_lock
+from helio.plan import image_builder, read_plan
 from helio.report import reporter, show_json, show_table
 from helio.tree import find_tree
 
@@ -22,9 +22,9 @@ def build(names: tuple[str, ...]) -> None:
     require_root("images build")
     found = current()
     host, tell = logged_host(found), reporter()
-    plan = steps.read_plan(found, find_tree(), host)
+    plan = read_plan(found, find_tree(), host)
     tell.started("Build images")
-    built = steps.image_builder(plan, host, tell).build(*names)
+    built = image_builder(plan, host, tell).build(*names)
     tell.done("Build images")
     for reference in built.values():
         click.echo(reference)
@@ -53,8 +53,8 @@ def list_images(style: str) -> None:
     require_root("images list")
     found = current()
     host = logged_host(found)
-    plan = steps.read_plan(found, find_tree(), host)
-    builder = steps.image_builder(plan, host)
+    plan = read_plan(found, find_tree(), host)
+    builder = image_builder(plan, host)
     state = {name: (ref, builder.is_built(name)) for name, ref in plan.references.items()}
     if style == "json":
         return show_json({name: {"reference": r, "built": b} for name, (r, b) in state.items()})

@@ -5,8 +5,8 @@ from typing import Any
 import click
 from jubilant.statustypes import Status
 
-from helio.bootstrap import model_status
 from helio.cli.context import format_option, logged_host, require_cloud
+from helio.deployment import model_status
 from helio.embedded import Engine
 from helio.host import HelioError
 from helio.report import show_json, show_table
