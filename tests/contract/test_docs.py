@@ -16,7 +16,7 @@ from helio.cli import reference
 from helio.cli.main import helio
 from helio.embedded import program
 from helio.tree import find_tree
-from localjuju.cli.main import juju_group
+from localjuju.cli.main import juju_group, localjuju_group
 
 ROOT = find_tree().root
 PAGES = [
@@ -53,7 +53,7 @@ def simple_commands(line: str) -> list[list[str]]:
 
 
 def strip(words: list[str]) -> list[str]:
-    while words and (words[0] == "sudo" or re.match(r"[A-Z_]+=", words[0])):
+    while words and (words[0] in ("sudo", "-E", "export") or re.match(r"[A-Z_]+=", words[0])):
         words = words[1:]
     return words
 
@@ -70,6 +70,8 @@ def check(words: list[str]) -> None:
             parse(helio, rest, "helio")
         case "juju":
             parse(juju_group(), rest, "juju")
+        case ".venv/bin/localjuju":
+            parse(localjuju_group(), rest, "localjuju")
         case "tests/run":
             assert (ROOT / "tests" / "run").is_file()
             assert not rest or rest[0] in ("--fast", "-k"), words
@@ -113,7 +115,8 @@ def identify(path: pathlib.Path) -> str:
 def test_commands_in_shell_blocks_exist(page):
     for line in shell_lines(page.read_text()):
         for words in simple_commands(line):
-            check(words)
+            if words:
+                check(words)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=identify)
