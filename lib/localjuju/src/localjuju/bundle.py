@@ -240,8 +240,8 @@ def _resolved(path: Path, document: Data) -> Data:
 def _resolved_application(path: Path, folder: Path, body: Data) -> Data:
     found = dict(body)
     charm = found.get("charm")
-    if isinstance(charm, str) and charm.startswith((".", "/")):
-        found["charm"] = str((folder / charm).resolve())
+    if isinstance(charm, str) and charm.startswith((".", "/", "local:")):
+        found["charm"] = str((folder / charm.removeprefix("local:")).resolve())
     elif charm is not None:
         raise BundleError(
             f"cannot read bundle {path}: charm {charm!r} is not a path; "
@@ -256,7 +256,8 @@ def _resolved_application(path: Path, folder: Path, body: Data) -> Data:
                 f"cannot read bundle {path}: resource {name} is a store's revision {value}; "
                 "give an image or a file"
             )
-        if str(value).startswith((".", "/")):
+        # An image reference could be written like a path: what is there as a file is one.
+        if str(value).startswith((".", "/")) or (folder / str(value)).is_file():
             found["resources"][name] = str((folder / str(value)).resolve())
     for name, value in found.get("options", {}).items():
         found["options"][name] = _included(path, folder, value)

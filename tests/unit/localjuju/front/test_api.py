@@ -19,6 +19,7 @@ import pytest
 
 from localjuju import client
 from localjuju.api import Server
+from localjuju.api._server import is_allowed
 from localjuju.client import AnswerError, Client, ClientError
 from localjuju.settings import Settings
 
@@ -145,6 +146,33 @@ def test_unused_charms_and_resources_are_swept_up(
     painted.ok("attach-resource", "paint", "paint-image=x/other:2")
     wait_for(lambda: before not in (home / "charms").iterdir())
     assert len(list((home / "charms").iterdir())) == 1
+
+
+def test_root_and_the_engines_own_user_may_connect_and_nobody_else() -> None:
+    assert is_allowed(0, 1000)
+    assert is_allowed(1000, 1000)
+    assert not is_allowed(1001, 1000)
+
+
+def test_a_fault_of_the_engine_is_told_and_ends_nothing(settings: Settings) -> None:
+    async def asked() -> list[dict[str, Any]]:
+        server = Server(SimpleNamespace(settings=settings))  # an engine without models
+        await server.start()
+        reader, writer = await asyncio.open_unix_connection(settings.socket)
+        answers: list[dict[str, Any]] = []
+        for _ in range(2):
+            writer.write(b'{"method": "models"}\n')
+            answers.append(json.loads(await reader.readline()))
+        writer.close()
+        await writer.wait_closed()
+        await server.stop()
+        return answers
+
+    first, second = asyncio.run(asked())
+    assert first == second
+    assert first["error"]["kind"] == "InternalError"
+    assert "AttributeError" in first["error"]["message"]
+    assert not settings.socket.exists()
 
 
 def test_a_socket_path_that_is_too_long_is_told(settings: Settings) -> None:

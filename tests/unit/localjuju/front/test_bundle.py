@@ -74,6 +74,14 @@ def test_paths_are_relative_to_the_file_that_names_them(tmp_path: Path) -> None:
     assert found.applications["wall"].charm == tmp_path / "near/wall.charm"
 
 
+def test_a_resource_that_is_a_file_beside_the_bundle_is_that_file(tmp_path: Path) -> None:
+    write(tmp_path, "red", "palette.txt")
+    text = BASE.replace("./palette.txt", "palette.txt").replace("./wall", "local:./wall")
+    found = bundle.read(write(tmp_path, text))
+    assert found.applications["paint"].resources["palette"] == str(tmp_path / "palette.txt")
+    assert found.applications["wall"].charm == tmp_path / "wall.charm"
+
+
 def test_an_overlay_merges_key_by_key_and_adds_relations(tmp_path: Path) -> None:
     overlay = """
 applications:

@@ -168,10 +168,15 @@ def _may_connect(writer: asyncio.StreamWriter) -> bool:
     peer = writer.get_extra_info("socket")
     size = struct.calcsize("3i")
     _, uid, _ = struct.unpack("3i", peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
-    if uid not in {0, os.getuid()}:
+    if not is_allowed(uid, os.getuid()):
         _LOG.warning("user %d may not use the engine", uid)
         return False
     return True
+
+
+def is_allowed(user: int, own: int) -> bool:
+    """Tell whether a user may connect to the engine of user `own`: that one and root may."""
+    return user in {0, own}
 
 
 def _parsed(line: bytes) -> tuple[str, Params]:
