@@ -55,7 +55,7 @@ def status(model: Model, now: float, *, selectors: Sequence[str] = (), utc: bool
     apps = {
         name: _application(model, app, shown, utc=utc)
         for name, app in sorted(model.applications.items())
-        if any(unit.name in shown for unit in model.units_of(name)) or name in shown
+        if name in shown
     }
     return {
         "model": _model(model, utc=utc),
@@ -254,14 +254,10 @@ def _storage(model: Model, shown: set[str], *, utc: bool) -> Data:
 
 def _select(model: Model, selectors: Sequence[str]) -> set[str]:
     """Return names of the applications and units that selectors mean."""
-    names = {*model.applications, *model.units}
     if not selectors:
-        return names
-    return {
-        name
-        for unit_or_app in (*model.units.values(), *model.applications.values())
-        for name in _matched(model, unit_or_app, selectors)
-    }
+        return {*model.applications, *model.units}
+    items = (*model.units.values(), *model.applications.values())
+    return {name for item in items for name in _matched(model, item, selectors)}
 
 
 def _matched(model: Model, item: Unit | Application, selectors: Iterable[str]) -> Iterable[str]:

@@ -199,11 +199,8 @@ def show_unit(
         "provider-id": unit.name.replace("/", "-"),
         "address": unit.address,
     }
-    return {unit.name: {k: v for k, v in found.items() if v != "" and v != []} | _always(unit)}
-
-
-def _always(unit: Unit) -> Data:
-    return {"opened-ports": opened_ports(unit)}
+    optional = ("workload-version", "relation-info", "address")
+    return {unit.name: {k: v for k, v in found.items() if v or k not in optional}}
 
 
 def _relation_info(model: Model, relation: Relation, unit: Unit, *, app_only: bool) -> Data:
