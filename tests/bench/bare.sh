@@ -32,7 +32,7 @@ auth_strategy = keystone
 [keystone_authtoken]
 www_authenticate_uri = https://localhost:5000/v3
 auth_url = https://localhost:5000/v3
-cafile = /work/cert.pem
+cafile = /bare/cert.pem
 auth_type = password
 username = placement
 password = $password
@@ -47,7 +47,7 @@ from keystoneauth1.identity import v3
 auth = v3.Password(auth_url="https://localhost:5000/v3", username="admin",
                    password=os.environ["PASSWORD"], project_name="admin",
                    user_domain_id="default", project_domain_id="default")
-client = session.Session(auth=auth, verify="/work/cert.pem")
+client = session.Session(auth=auth, verify="/bare/cert.pem")
 for attempt in range(200):
     try:
         client.get_token()
@@ -60,9 +60,9 @@ for path in sys.argv[1:]:
     client.get(path)
 CODE
 
-$PODMAN run -d --name "$openstack" --network none -v "$work:/work" \
+$PODMAN run -d --name "$openstack" --network none -v "$work:/bare" \
     --entrypoint /bin/sleep "$OPENSTACK" infinity >/dev/null
-$PODMAN run -d --name "$mariadb" --network "container:$openstack" -v "$work:/work" \
+$PODMAN run -d --name "$mariadb" --network "container:$openstack" -v "$work:/bare" \
     --entrypoint /bin/sh "$MARIADB" -c '
         mkdir -p /run/mysqld && chown mysql /run/mysqld
         mariadb-install-db --no-defaults --datadir=/var/lib/mysql --user=mysql --skip-test-db \
@@ -79,7 +79,7 @@ done | sql
 
 in_openstack sh -ec '
     mkdir -p /etc/keystone/fernet-keys /etc/keystone/credential-keys /etc/placement
-    cp /work/keystone.conf /etc/keystone/ && cp /work/placement.conf /etc/placement/
+    cp /bare/keystone.conf /etc/keystone/ && cp /bare/placement.conf /etc/placement/
     chown -R keystone: /etc/keystone && chown -R placement: /etc/placement
     export PATH=/opt/openstack/bin:$PATH
     keystone-manage db_sync
@@ -91,12 +91,12 @@ $PODMAN exec -e "OS_BOOTSTRAP_PASSWORD=$password" "$openstack" /opt/openstack/bi
     >/dev/null 2>&1
 serve() { # name module port
     $PODMAN exec -d "$openstack" /opt/openstack/bin/uwsgi --uid "$1" --gid "$1" \
-        --https-socket "127.0.0.1:$3,/work/cert.pem,/work/key.pem" --module "$2:application" \
+        --https-socket "127.0.0.1:$3,/bare/cert.pem,/bare/key.pem" --module "$2:application" \
         --virtualenv /opt/openstack --master --processes 2 --lazy-apps --enable-threads --need-app
 }
 serve keystone keystone.wsgi.api 5000
 in_openstack /opt/openstack/bin/placement-manage db sync >/dev/null 2>&1
 serve placement placement.wsgi.api 8778
-$PODMAN exec -e "PASSWORD=$password" "$openstack" /opt/openstack/bin/python /work/first_token.py
+$PODMAN exec -e "PASSWORD=$password" "$openstack" /opt/openstack/bin/python /bare/first_token.py
 ended=$(date +%s.%N)
 echo "$started $ended" | awk '{ printf "%.1f\n", $2 - $1 }'

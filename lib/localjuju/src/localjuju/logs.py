@@ -24,7 +24,7 @@ class LogRecord:
     """One line of a model's log."""
 
     time: float
-    entity: str  # unit-keystone-0
+    entity: str  # unit-web-0
     level: str
     module: str
     message: str
@@ -63,7 +63,7 @@ class LogFilter:
 
 
 def entity_of(unit: str) -> str:
-    """Return the name under which a unit logs: `unit-keystone-0` for `keystone/0`."""
+    """Return the name under which a unit logs: `unit-web-0` for `web/0`."""
     return f"unit-{unit.replace('/', '-')}"
 
 

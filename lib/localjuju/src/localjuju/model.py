@@ -71,7 +71,7 @@ class StorageSpec:
 class Charm:
     """A charm archive that was added to the model; never changed after that."""
 
-    url: str  # local:keystone-k8s-3
+    url: str  # local:web-k8s-3
     name: str
     revision: int
     sha256: str
@@ -351,7 +351,7 @@ class Relation:
 
     @property
     def key(self) -> str:
-        """The name in Juju's form, requirer first: `placement:database mariadb:database`."""
+        """The name in Juju's form, requirer first: `web:database db:database`."""
         order = {"requirer": 0, "provider": 1, "peer": 2}
         ends = sorted(self.ends, key=lambda end: order[end.role])
         return " ".join(f"{end.app}:{end.endpoint}" for end in ends)

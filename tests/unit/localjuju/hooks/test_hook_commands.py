@@ -583,7 +583,7 @@ def test_ports_refuse(world, run, line, error, code):
 # --- State, storage, resources
 
 
-def test_state(world, run):
+def test_state_commands_answer_as_charms_expect(world, run):
     unit = world.model.units["web/0"]
     unit.state["old"] = "1"
     context = world.context()
@@ -608,7 +608,7 @@ def test_an_empty_state_is_an_empty_map(world, run):
     assert run(world.context(), "state-get --format=json") == ("{}\n", "", 0)
 
 
-def test_storage(world, run):
+def test_storage_commands_answer_as_charms_expect(world, run):
     location = "/var/lib/juju/storage/data/0"
     check(
         world,

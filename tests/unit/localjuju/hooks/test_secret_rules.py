@@ -863,7 +863,7 @@ def test_content_can_come_from_a_yaml_file(world, run):
         ("db/0", "secret-info-get --label nope", 'secret "nope" not found', 1),
     ],
 )
-def test_refusals(world, run, add, unit, line, error, code):
+def test_a_refused_secret_command_says_why(world, run, add, unit, line, error, code):
     secret_id = add(label="taken")
     line, error = line.replace("ID", secret_id), error.replace("ID", secret_id)
     assert run(world.context(unit=unit), line) == ("", f"ERROR {error}\n", code)

@@ -56,7 +56,7 @@ def deploy(
     """Deploy an application from a charm, or all of a bundle.
 
     CHARM is a packed .charm file or a folder with a charm in it; BUNDLE is a YAML file. Both
-    are written as paths: ./keystone.charm.
+    are written as paths: ./web.charm.
     """
     refuse_placement(to, attach_storage)
     path = charm_path(charm)

@@ -37,12 +37,12 @@ _LONGEST_LINK_PREFIX = 11  # a link name has at most 15 characters; `-svc` is ad
 
 
 def unit_tag(unit: str) -> str:
-    """Return `keystone-0` for `keystone/0`."""
+    """Return `web-0` for `web/0`."""
     return unit.replace("/", "-")
 
 
 def app_of(unit: str) -> str:
-    """Return `keystone` for `keystone/0`."""
+    """Return `web` for `web/0`."""
     return unit.rpartition("/")[0]
 
 

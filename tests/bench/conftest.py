@@ -1,0 +1,74 @@
+"""The cloud that the benchmarks measure, and the table that they fill."""
+
+import dataclasses
+import time
+from collections.abc import Iterator
+
+import pytest
+from cloudtest import Cloud, bootstrapped, run
+
+
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """A cloud that was bootstrapped with everything cached, and how long that took."""
+
+    cloud: Cloud
+    bootstrap_seconds: float
+
+
+@dataclasses.dataclass
+class Table:
+    """Rows of results: what, measured, aim."""
+
+    rows: list[tuple[str, str, str]] = dataclasses.field(default_factory=list)
+
+    def add(self, what: str, measured: str, aim: str = "") -> None:
+        """Add a row."""
+        self.rows.append((what, measured, aim))
+
+    def __str__(self) -> str:
+        """Return the table in Markdown."""
+        rows = [("what", "measured", "aim"), ("---", "---", "---"), *self.rows]
+        return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+@pytest.fixture(scope="session")
+def measured() -> Iterator[Measured]:
+    """Bootstrap, take the cloud away, and bootstrap again: now everything is cached."""
+    with bootstrapped() as cloud:
+        cloud.helio("destroy", "--yes")
+        started = time.monotonic()
+        cloud.helio("bootstrap", "--yes")
+        yield Measured(cloud, time.monotonic() - started)
+
+
+@pytest.fixture(scope="session")
+def table() -> Iterator[Table]:
+    """Collect rows, and print them at the end."""
+    table = Table()
+    yield table
+    print(f"\n\n{table}\n")
+
+
+@pytest.fixture(scope="session")
+def bare_seconds(measured: Measured) -> float:
+    """Start the same services by hand; return the seconds to the first token."""
+    import os
+    from pathlib import Path
+
+    store = measured.cloud.home / "storage"
+    podman = f"podman --root {store} --runroot /run/{store.relative_to('/var/lib')}"
+    images = run([*podman.split(), "images", "--format", "{{.Repository}}:{{.Tag}}"]).split()
+    newest = {
+        name: next(image for image in images if f"/{name}:" in image)
+        for name in ("mariadb", "openstack")
+    }
+    environment = {
+        **os.environ,
+        "PODMAN": podman,
+        "CONTAINERS_CONF": str(measured.cloud.home / "containers.conf"),
+        "MARIADB": newest["mariadb"],
+        "OPENSTACK": newest["openstack"],
+    }
+    printed = run([str(Path(__file__).with_name("bare.sh"))], environment)
+    return float(printed.split()[-1])

@@ -1,0 +1,162 @@
+"""Measure the first cloud. The table at the end shows every figure beside its aim."""
+
+import json
+import statistics
+from pathlib import Path
+
+KINDS = {
+    "install": 1,
+    "leader-elected": 1,
+    "config-changed": 1,
+    "start": 1,
+}
+
+
+def traces(cloud, unit: str) -> list[dict]:
+    folder = cloud.home / "engine" / "traces" / "openstack" / unit.replace("/", "-")
+    found = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
+    return [trace for trace in found if "hooks/" in trace["environment"]["JUJU_DISPATCH_PATH"]]
+
+
+def least_hooks(cloud, unit: str) -> int:
+    """Return the least hooks that the contract asks for, given what the unit is related to.
+
+    Per relation: created; joined and changed for each remote unit; changed once for the remote
+    application's bag, if it was written. Beside them the life cycle, and one per container and
+    per storage.
+    """
+    shown = json.loads(cloud.juju.cli("show-unit", unit, "--format", "json"))[unit]
+    least = sum(KINDS.values())
+    for relation in shown["relation-info"]:
+        least += 1
+        if relation["endpoint"] != "peers":
+            least += 2 * len(relation.get("related-units", {}))
+            least += bool(relation.get("application-data"))
+    hooks = {trace["hook"] for trace in traces(cloud, unit)}
+    least += len([hook for hook in hooks if hook.endswith(("-pebble-ready", "-storage-attached"))])
+    return least
+
+
+UNITS = ("mariadb/0", "keystone/0", "placement/0", "self-signed-certificates/0")
+
+
+def test_hooks_until_settled_stay_near_the_least(measured, table):
+    over = {}
+    for unit in UNITS:
+        least, count = least_hooks(measured.cloud, unit), len(traces(measured.cloud, unit))
+        table.add(f"hooks of {unit}", str(count), f"≤ {least} + 2")
+        over[unit] = count - least
+    assert all(extra <= 12 for extra in over.values()), over
+
+
+def test_every_process_is_started_once_during_bootstrap(measured, table):
+    for unit, container in (("keystone/0", "keystone"), ("placement/0", "placement")):
+        text = measured.cloud.pebble(unit, container, "changes", "--abs-time")
+        ends = [
+            line.split()[2] for line in text.splitlines()[1:] if "service" in line and "Do" in line
+        ]
+        starts = len([line for line in text.splitlines() if "Start service" in line])
+        replans = len([line for line in text.splitlines() if "Replan service" in line])
+        assert ends
+        table.add(f"starts of the processes of {unit}", str(starts + replans), "1")
+        assert starts + replans == 1, text
+
+
+def seconds_per_dispatch(cloud, warm: bool) -> float:
+    """Return the median CPU seconds of Keystone's hooks, after making some run."""
+    before = len(traces(cloud, "keystone/0"))
+    for value in (3601, 3602, 3603):
+        cloud.juju.config("placement", {"workers": value - 3599})
+        cloud.juju.config("placement", reset="workers")
+        cloud.juju.cli("exec", "--unit", "keystone/0", "true")
+    cloud.settle()
+    found = traces(cloud, "keystone/0")
+    fresh = [trace["cpu_seconds"] for trace in found[before:] if trace["warm"] is warm]
+    everything = [trace["cpu_seconds"] for trace in found if trace["warm"] is warm]
+    return statistics.median(fresh or everything)
+
+
+def set_warm(cloud, warm: bool) -> None:
+    """Restart the engine with warm dispatch on or off."""
+    path = cloud.home / "engine" / "settings.json"
+    settings = json.loads(path.read_text())
+    cloud.localjuju("stop")
+    path.write_text(json.dumps({**settings, "warm": warm}))
+    cloud.localjuju("start")
+    cloud.settle()
+
+
+def test_a_dispatch_costs_little_processor_time(measured, table):
+    cold = (
+        statistics.median(
+            trace["cpu_seconds"]
+            for trace in traces(measured.cloud, "keystone/0")
+            if not trace["warm"]
+        )
+        if any(not trace["warm"] for trace in traces(measured.cloud, "keystone/0"))
+        else None
+    )
+    assert cold is not None
+    table.add("CPU seconds of a cold dispatch of keystone-k8s", f"{cold:.3f}", "≤ 0.35")
+    assert cold <= 0.7
+
+
+def test_a_hook_command_answers_at_once(measured, table):
+    code = (
+        "import subprocess,time\n"
+        "def spend(argv):\n"
+        "  t=time.perf_counter()\n"
+        "  for _ in range(200): subprocess.run(argv,stdout=subprocess.DEVNULL,check=True)\n"
+        "  return (time.perf_counter()-t)/200\n"
+        "a=spend(['true']); b=spend(['is-leader'])\n"
+        "print(a*1000,b*1000)\n"
+    )
+    printed = measured.cloud.juju.exec(f"python3 -c '{code}'", unit="placement/0").stdout
+    empty, command = (float(word) for word in printed.split())
+    table.add("ms per hook command", f"{command:.2f} (an empty process: {empty:.2f})", "≤ 1.5")
+    assert command <= 3.0 + empty
+
+
+def test_bootstrap_is_near_what_a_person_could_do(measured, table, bare_seconds):
+    ratio = measured.bootstrap_seconds / bare_seconds
+    table.add(
+        "bootstrap to the first token, against the bare script",
+        f"{measured.bootstrap_seconds:.1f} s / {bare_seconds:.1f} s = {ratio:.2f}",
+        "≤ 2",
+    )
+    assert ratio <= 8
+
+
+def proportional_memory(pid: str) -> int:
+    """Return a process's proportional set size in KiB."""
+    try:
+        text = Path("/proc", pid, "smaps_rollup").read_text()
+    except OSError:
+        return 0
+    return next((int(row.split()[1]) for row in text.splitlines() if row.startswith("Pss:")), 0)
+
+
+def test_memory_is_told(measured, table):
+    engine = measured.cloud.engine_pid()
+    resident = next(
+        int(row.split()[1])
+        for row in Path(f"/proc/{engine}/status").read_text().splitlines()
+        if row.startswith("VmRSS")
+    )
+    ours = [
+        path.name
+        for path in Path("/proc").iterdir()
+        if path.name.isdigit() and f"localjuju-{measured.cloud.home.name}" in cgroup_of(path)
+    ]
+    everything = sum(map(proportional_memory, ours))
+    table.add("MiB resident, engine", f"{resident / 1024:.0f}")
+    table.add(f"MiB proportional, the cloud's {len(ours)} processes", f"{everything / 1024:.0f}")
+    assert ours
+
+
+def cgroup_of(process: Path) -> str:
+    """Return the control groups of a process as text."""
+    try:
+        return (process / "cgroup").read_text()
+    except OSError:
+        return ""
