@@ -147,7 +147,14 @@ def test_cgroups_are_found_in_every_hierarchy_deepest_first(tmp_path: Path):
     }  # fmt: skip
 
 
-def test_a_failed_program_is_told_by_its_last_line():
-    done = Done(125, b"", b"warning: x\nError: no such image\n")
-    assert done.reason == "no such image"
-    assert Done(3, b"", b"").reason == "exit status 3"
+@pytest.mark.parametrize(
+    ("stderr", "reason"),
+    [
+        (b"warning: x\nError: no such image\n", "no such image"),
+        (b"Error: a failed\nError: b failed\n", "a failed; b failed"),
+        (b"usage\nunknown option\n", "unknown option"),
+        (b"", "exit status 3"),
+    ],
+)
+def test_a_failed_program_is_told_by_its_errors(stderr: bytes, reason: str):
+    assert Done(3, b"", stderr).reason == reason

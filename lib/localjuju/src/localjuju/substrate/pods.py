@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -20,6 +21,9 @@ _AGENT_ANSWERS_WITHIN = 20.0  # seconds after the pod was started
 _RESTART_SECONDS = 5  # that processes have to end when a pod is restarted as a whole
 _HEAL_AFTER = 2.0  # seconds of silence before a look whether a container is down
 _HEAL_EVERY = 3.0  # seconds between two such looks at one pod
+
+
+_LOG = logging.getLogger(__name__)
 
 
 class Pods:
@@ -60,20 +64,31 @@ class Pods:
         key = record.key
         async with self._lock(key):
             self.leaving.discard(key)
-            present = await self._containers(key)
-            is_same = _is_made(present, commands.container_names(self._settings, spec), record)
-            if not is_same:
-                await self._drop(key)
-                # Pebble keeps its state beside its socket: a new pod starts from the images.
-                remove_tree(names.pebbles_dir(self._settings, *key))
             self._make_folders(record)
             self.records[key] = record
             records.save_pod(self._settings, record)
             self._on_change()
-            if not is_same:
-                await self._create(host, spec, hook_socket, record.digest)
-            await self._start_stopped(key, await self._containers(key))
+            if not await self._revive(record, commands.container_names(self._settings, spec)):
+                await self._drop(key)
+                await self._create(host, spec, hook_socket, record)
+                await self._start_stopped(key, await self._containers(key))
         await self._check_python(spec)
+
+    async def _revive(self, record: PodRecord, wanted: Sequence[str]) -> bool:
+        """Start what is down of a pod that is there already; return whether it runs.
+
+        What cannot be started is made anew, as in Kubernetes: after a crash of the host Podman
+        may hold on to things that are gone.
+        """
+        present = await self._containers(record.key)
+        if not _is_made(present, wanted, record):
+            return False
+        try:
+            await self._start_stopped(record.key, present)
+        except SubstrateError as error:
+            _LOG.warning("%s; it is made anew", error)
+            return False
+        return True
 
     def _make_folders(self, record: PodRecord) -> None:
         settings, key = self._settings, record.key
@@ -85,9 +100,12 @@ class Pods:
             folder.mkdir(parents=True, exist_ok=True)
 
     async def _create(
-        self, host: commands.Host, spec: PodSpec, hook_socket: Path, digest: str
+        self, host: commands.Host, spec: PodSpec, hook_socket: Path, record: PodRecord
     ) -> None:
-        what = f"make the pod of {spec.unit}"
+        what, digest = f"make the pod of {spec.unit}", record.digest
+        # Pebble keeps its state beside its socket: a new pod starts from the images.
+        remove_tree(names.pebbles_dir(self._settings, *record.key))
+        self._make_folders(record)
         copy = commands.charm_copy(self._settings, spec.model, spec.unit)
         await asyncio.to_thread(remove_tree, copy)
         # Blocks are shared where the file system can do that.
@@ -223,8 +241,8 @@ class Pods:
                 present = await self._containers(key)
                 if present:
                     await self._start_stopped(key, present)
-            except SubstrateError:
-                return  # whoever misses the pod looks again
+            except SubstrateError as error:  # whoever misses the pod looks again
+                _LOG.warning("%s", error)
 
     def close(self) -> None:
         """Stop watching the pods' first processes."""

@@ -11,6 +11,7 @@ from localjuju.substrate.protocol import SubstrateError
 
 # Podman takes locks of its own; more calls at once only wait inside it.
 _AT_ONCE = 2
+_ERROR = "Error: "
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,9 +28,13 @@ class Done:
 
     @property
     def reason(self) -> str:
-        """The last line that it wrote to its standard error."""
+        """What it wrote of errors, else its last line, else its exit status.
+
+        Podman writes a line for each container of a pod; which one tells the cause is open.
+        """
         lines = self.stderr.decode(errors="replace").strip().splitlines()
-        return lines[-1].removeprefix("Error: ") if lines else f"exit status {self.code}"
+        errors = [line.removeprefix(_ERROR) for line in lines if line.startswith(_ERROR)]
+        return "; ".join(errors) or (lines[-1] if lines else f"exit status {self.code}")
 
 
 class Runner:
