@@ -207,7 +207,7 @@ class World:
 
     def __init__(self, charm, folder, leader=True):
         self.charm = charm
-        self.context = testing.Context(charm.type, charm_root=charm.folder)
+        self.context = testing.Context(charm.type)
         self.files = folder
         containers = set()
         for name in charm.containers:

@@ -8,7 +8,6 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from ops import testing
 
-
 # --- metadata ----------------------------------------------------------------------------------
 
 

@@ -18,7 +18,7 @@ KEYSTONE = Service(
             module="keystone.wsgi.api",
             port=keystone.PORT,
             path="/v3",
-            configuration=api.config("keystone", "keystone", "oslo.cache", "oslo.messaging"),
+            configuration=api.config("keystone", *keystone.NAMESPACES),
             environment={"OS_KEYSTONE_CONFIG_FILES": keystone.CONFIG},
         ),
     ),

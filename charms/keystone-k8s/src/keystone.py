@@ -12,6 +12,7 @@ from charmkit.spec import Publication, Snapshot, Values
 
 PORT = 5000
 CONFIG = "/etc/keystone/keystone.conf"
+NAMESPACES = ("keystone", "oslo.cache", "oslo.db", "oslo.messaging", "osprofiler")
 FERNET_KEYS = "/etc/keystone/fernet-keys"
 CREDENTIAL_KEYS = "/etc/keystone/credential-keys"
 ACCOUNTS = "/var/lib/charmkit/accounts.py"
@@ -23,6 +24,9 @@ SERVICE_PROJECT = "services"
 
 ROTATION = 7 * 24 * 3600
 """Seconds between two rotations of the token keys: a week, the longest that a token may live."""
+
+ROTATIONS_BY_HAND = 4
+"""So often an operator may rotate the token keys within a token's life before a token dies early."""
 
 CREDENTIAL_ACTIVE = 3
 """Keystone keeps this many keys for credentials and lets nobody change it."""
@@ -39,8 +43,12 @@ TRUST = certificate_transfer.Provider(endpoint="send-ca-cert")
 
 
 def fernet_active(snapshot: Snapshot) -> int:
-    """Give how many token keys to keep so that no token outlives its key."""
-    return keys.active_keys(float(snapshot.config["token-expiration"]), ROTATION)
+    """Give how many token keys to keep so that no token outlives its key.
+
+    Rotations by hand come on top of the weekly ones: some keys more keep their tokens alive.
+    """
+    weekly = keys.active_keys(float(snapshot.config["token-expiration"]), ROTATION)
+    return weekly + ROTATIONS_BY_HAND
 
 
 OWN_SECRETS = (

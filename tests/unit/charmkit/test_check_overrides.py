@@ -130,6 +130,8 @@ def test_a_value_that_refers_to_another_option_is_left_to_the_service(check):
 
 def test_groups_that_are_made_up_at_run_time_are_left_to_the_service(check):
     assert check(("backend1", "anything", "x"), dynamic_groups=["backend1"]) == []
+    assert check(("token", "driver", "x"), dynamic_groups=["token"]) == []
+    assert len(check(("token", "expiration", "x"), dynamic_groups=["token"])) == 1
 
 
 def test_everything_that_is_wrong_is_named(check):

@@ -364,7 +364,7 @@ def test_a_follower_starts_without_making_accounts(make, service, ready):
 
 @pytest.fixture
 def ctx(charm):
-    return testing.Context(charm.KeystoneCharm, charm_root=FOLDER)
+    return testing.Context(charm.KeystoneCharm)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ BIN = "/opt/openstack/bin"
 
 PROBE = "/var/lib/charmkit/online.sh"
 
-NAMESPACES = ("oslo.db", "oslo.log", "oslo.middleware.cors", "oslo.policy")
+NAMESPACES = ("oslo.log", "oslo.middleware", "oslo.policy")
 """oslo.config namespaces of the libraries that every API uses."""
 
 OPTIONS = (Option(name="workers", minimum=0, maximum=64),)

@@ -70,8 +70,8 @@ class File:
         namespaces: oslo.config namespaces of the service that reads the file. With them the file
             is an oslo.config file: operators may override its options, and every override is
             held against the option lists of these namespaces.
-        dynamic_groups: Option groups whose option list a service makes up at run time (drivers,
-            authentication plug-ins), so that no list can tell a wrong option from a right one.
+        dynamic_groups: Option groups to which the service adds options at run time (drivers,
+            authentication plug-ins), so that an unknown option there may be a right one.
         values: Constants that only this file's template sees.
         restarts: Whether a change of the file restarts the processes that have it.
     """

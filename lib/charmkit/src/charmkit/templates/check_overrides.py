@@ -35,12 +35,14 @@ def known_options(namespaces: Iterable[str]) -> dict[tuple[str, str], Any]:
     return known
 
 
-def problem(known: Mapping[tuple[str, str], Any], override: Mapping[str, Any]) -> str | None:
+def problem(
+    known: Mapping[tuple[str, str], Any], dynamic: Iterable[str], override: Mapping[str, Any]
+) -> str | None:
     """Tell what is wrong with one override, or None."""
     source, group, option = override["source"], override["group"], override["option"]
     found = known.get((group, option.replace("-", "_")))
     if found is None:
-        return f"{source}: unknown option [{group}] {option}"
+        return None if group in dynamic else f"{source}: unknown option [{group}] {option}"
     if len(override["values"]) > 1 and not found.multi:
         return f"{source}: [{group}] {option} can have one value only"
     for value in override["values"]:
@@ -58,9 +60,7 @@ def main() -> None:
     request = json.load(sys.stdin)
     known = known_options(request["namespaces"])
     problems = [
-        problem(known, override)
-        for override in request["overrides"]
-        if override["group"] not in request["dynamic_groups"]
+        problem(known, request["dynamic_groups"], override) for override in request["overrides"]
     ]
     json.dump([each for each in problems if each], sys.stdout)
 
