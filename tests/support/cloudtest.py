@@ -70,7 +70,7 @@ class Cloud:
 
     def kill_container(self, name: str) -> None:
         """Kill a container of this cloud behind the engine's back."""
-        found = run(["ps", "-eo", "pid,args"])
+        found = run(["ps", "-ww", "-eo", "pid,args"])
         pids = [
             int(line.split()[0])
             for line in found.splitlines()
@@ -218,7 +218,7 @@ def look() -> dict[str, list[str]]:
     groups = {str(path) for root in roots for path in root.glob("*") if path.is_dir()}
     ours = [
         line
-        for line in lines("ps", "-eo", "args")
+        for line in lines("ps", "-ww", "-eo", "args")
         if any(word in line for word in (str(HOME), SETTINGS["instance"], "conmon", "aardvark"))
     ]
     return {

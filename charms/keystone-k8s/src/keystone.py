@@ -26,7 +26,7 @@ ROTATION = 7 * 24 * 3600
 """Seconds between two rotations of the token keys: a week, the longest that a token may live."""
 
 ROTATIONS_BY_HAND = 4
-"""So often an operator may rotate the token keys within a token's life before a token dies early."""
+"""So often an operator may rotate the token keys within a token's life, and none dies early."""
 
 CREDENTIAL_ACTIVE = 3
 """Keystone keeps this many keys for credentials and lets nobody change it."""

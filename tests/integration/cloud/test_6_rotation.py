@@ -22,7 +22,7 @@ def test_no_token_fails_while_the_password_of_the_administrator_rotates(cloud, t
         task = cloud.juju.run("keystone/0", "rotate-admin-password", wait=120)
         assert task.success
         cloud.settle()
-        cloud.helio("cloud-config")
+        cloud.helio("cloud-config", "--output", str(cloud.home / "clouds.yaml"))
         time.sleep(3)
     assert cloud.clouds["auth"]["password"] != old
     assert cloud.openstack("token", "issue")["id"], "the new password works"

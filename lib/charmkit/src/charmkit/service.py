@@ -127,8 +127,8 @@ class Check:
 
     command: str
     period: float = 5
-    timeout: float = 3
-    threshold: int = 2
+    timeout: float = 4.5  # less than the period, as Pebble asks; a busy machine is not a dead one
+    threshold: int = 3
     patience: float = 120
 
 
