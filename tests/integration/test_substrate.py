@@ -758,6 +758,20 @@ def test_a_workload_with_a_user_of_its_own_runs_pebble_as_that_user(shop: Shop):
         shop.run(shop.substrate.remove_pod("shop", "web/6", keep_storage=False))
 
 
+def test_neighbours_reach_a_pod_that_was_made_anew_at_once(shop: Shop):
+    shop.add(9)
+    ask = "import socket; socket.create_connection(('10.219.0.19', 38813), 2).close(); print('in')"
+    try:
+        assert shop.python("web/0", "web", ask) == "in"
+        for generation in (1, 2):
+            shop.add(9, generation=generation)
+            # The new pod has sent nothing by which its neighbours could learn where it is.
+            assert shop.python("web/0", "web", ask) == "in"
+            socket.create_connection(("10.219.0.19", 38813), 2).close()
+    finally:
+        shop.run(shop.substrate.remove_pod("shop", "web/9", keep_storage=False))
+
+
 # Errors and limits
 
 

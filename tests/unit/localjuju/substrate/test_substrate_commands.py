@@ -39,7 +39,7 @@ def test_podman_is_told_apart_from_the_users_own(settings: Settings):
 def test_the_pod_has_its_address_names_and_labels(host: Host, spec: PodSpec):
     argv = commands.create_pod(host, spec, "d1")
     assert (
-        "--network=here-management:ip=10.70.0.10"
+        "--network=here-management:ip=10.70.0.10,mac=02:6a:0a:46:00:0a"
         ",alias=web-0.web-endpoints.shop.svc.cluster.local"
         ",alias=web-endpoints.shop.svc.cluster.local"
     ) in argv

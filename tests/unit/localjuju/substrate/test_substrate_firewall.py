@@ -72,6 +72,38 @@ def test_equal_wishes_give_equal_text():
     assert len(texts) == 1
 
 
+SAVED = """
+*filter
+:NETAVARK_FORWARD - [0:0]
+-A FORWARD -m comment --comment "netavark firewall plugin rules" -j NETAVARK_FORWARD
+-A NETAVARK_FORWARD -d 10.70.0.0/20 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+-A NETAVARK_FORWARD -s 10.71.0.0/20 -j ACCEPT
+COMMIT
+*nat
+-A POSTROUTING -j NETAVARK-HOSTPORT-MASQ
+-A POSTROUTING -s 10.70.0.0/20 -j NETAVARK-015372F33A73D
+-A NETAVARK-015372F33A73D -d 10.70.0.0/20 -j ACCEPT
+-A NETAVARK-015372F33A73D ! -d 224.0.0.0/4 -j MASQUERADE
+COMMIT
+"""
+
+
+def test_podmans_own_rules_for_the_network_are_removed_and_no_others():
+    commands = [" ".join(command) for command in firewall.stale(SAVED, SUBNET)]
+    assert commands == [
+        "iptables -t filter -D NETAVARK_FORWARD -d 10.70.0.0/20 -m conntrack "
+        "--ctstate RELATED,ESTABLISHED -j ACCEPT",
+        "iptables -t nat -D POSTROUTING -s 10.70.0.0/20 -j NETAVARK-015372F33A73D",
+        "iptables -t nat -D NETAVARK-015372F33A73D -d 10.70.0.0/20 -j ACCEPT",
+        "iptables -t nat -F NETAVARK-015372F33A73D",
+        "iptables -t nat -X NETAVARK-015372F33A73D",
+    ]
+
+
+def test_a_network_without_traces_needs_no_commands():
+    assert firewall.stale(SAVED, "10.72.0.0/20") == []
+
+
 @pytest.mark.parametrize(
     ("present", "wanted", "lines"),
     [

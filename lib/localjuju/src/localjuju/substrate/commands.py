@@ -136,7 +136,9 @@ def create_pod(host: Host, spec: PodSpec, spec_digest: str) -> tuple[str, ...]:
         names.full_name(spec.model, names.unit_host(spec.unit)),
         names.full_name(spec.model, names.endpoints(spec.app)),
     )
-    options = ",".join((f"ip={spec.address}", *(f"alias={alias}" for alias in aliases)))
+    hardware = names.hardware_address(spec.address)
+    fixed = (f"ip={spec.address}", f"mac={hardware}")
+    options = ",".join((*fixed, *(f"alias={alias}" for alias in aliases)))
     return podman(
         settings, "pod", "create",
         f"--name={names.pod(settings.instance, spec.model, spec.unit)}",

@@ -11,11 +11,13 @@ connection tracking and go on as they are: a backend that leaves drains graceful
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
 from localjuju.substrate.protocol import ServiceSpec
 
+_CHAIN_PREFIX = "NETAVARK-"  # a chain of one network
 _PROTOCOLS = ("tcp", "udp")
 
 
@@ -82,6 +84,31 @@ def render(table: str, subnet: str, addresses: Iterable[str], wanted: Sequence[F
 def remove(table: str) -> str:
     """Return the ruleset that removes the table, whether or not it is there."""
     return f"table ip {table}\ndelete table ip {table}\n"
+
+
+def stale(saved: str, subnet: str) -> list[tuple[str, ...]]:
+    """Return the commands that remove what Podman left of a network in its own chains.
+
+    Podman takes its rules away with the last container, unless that one's end was not clean.
+
+    Args:
+        saved: What `iptables-save` prints.
+        subnet: The network, CIDR.
+    """
+    rules: list[tuple[str, ...]] = []
+    chains: list[tuple[str, ...]] = []
+    table = ""
+    for line in saved.splitlines():
+        if line.startswith("*"):
+            table = line[1:]
+        words = shlex.split(line) if line.startswith("-A ") else []
+        if subnet not in words:
+            continue
+        rules.append(("iptables", "-t", table, "-D", *words[1:]))
+        target = words[-1]
+        if words[1] == "POSTROUTING" and target.startswith(_CHAIN_PREFIX):
+            chains += [("iptables", "-t", table, option, target) for option in ("-F", "-X")]
+    return rules + chains
 
 
 def _chain(name: str, lines: Sequence[str]) -> str:

@@ -198,6 +198,15 @@ def unit_dir(settings: Settings, model: str, unit: str) -> Path:
     return model_dir(settings, model) / "units" / unit_tag(unit)
 
 
+def hardware_address(address: str) -> str:
+    """Return the hardware address of the pod that has an address.
+
+    It follows from the address: a pod that is made anew keeps it, and what neighbours remember
+    stays right. With random ones they send into the void for half a minute.
+    """
+    return "02:6a:" + ":".join(f"{byte:02x}" for byte in ipaddress.ip_address(address).packed)
+
+
 def gateway(subnet: str) -> str:
     """Return the host's own address in the management network: the first one."""
     return str(ipaddress.ip_network(subnet)[1])

@@ -36,6 +36,11 @@ async def remove(runner: Runner, settings: Settings) -> list[str]:
         rules = firewall.remove(table).encode()
         await runner.check(f"remove the firewall table {table}", ("nft", "-f", "-"), rules)
         removed.append(f"firewall table {table}")
+    if shutil.which("iptables-save"):
+        saved = (await runner.run(("iptables-save",))).stdout.decode()
+        for command in firewall.stale(saved, settings.subnet):
+            removed.append(f"firewall rule {' '.join(command[1:])}")
+            await runner.check("remove a firewall rule", command)
     removed += [
         f"link {link}"
         for link in (names.service_link(instance), names.bridge(instance))
