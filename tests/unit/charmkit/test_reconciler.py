@@ -205,6 +205,18 @@ def test_a_file_that_needs_no_restart_is_written_without_one(ctx, running, disk)
     assert plan_of(state) == plan_of(running)
 
 
+def test_a_hook_that_ended_before_the_restart_is_made_good(ctx, running, disk, monkeypatch):
+    # Files and layer are new, but the processes were not replanned.
+    state = config_changed(ctx, running, debug=True)
+    record = disk / "var/lib/charmkit/state.json"
+    record.write_text(json.dumps({**json.loads(record.read_text()), "started": {"digest": "old"}}))
+    replans = []
+    monkeypatch.setattr(ops.Container, "replan", lambda container: replans.append(container.name))
+    for _ in range(2):
+        ctx.run(ctx.on.update_status(), state)
+    assert replans == ["web"]
+
+
 def test_a_process_that_was_stopped_is_started(ctx, running):
     stopped = {"web-api": ops.pebble.ServiceStatus.INACTIVE}
     container = dataclasses.replace(running.get_container("web"), service_statuses=stopped)

@@ -95,7 +95,7 @@ def apply(
     for content in workload.files:
         ensure_file(container, content)
     done = _run_tasks(container, workload, "before-start", state, recorded, show)
-    is_online = _start(container, workload, show)
+    is_online = _start(container, workload, state, show)
     if is_online:
         done |= _run_tasks(container, workload, "online", state, recorded, show)
     return Outcome(done=done, status=None if is_online else offline(workload))
@@ -307,7 +307,12 @@ def _reason(error: "ops.pebble.ExecError[str]") -> str:
 # --- processes ---------------------------------------------------------------------------------
 
 
-def _start(container: ops.Container, workload: Workload, show: Callable[[str], None]) -> bool:
+def _start(
+    container: ops.Container,
+    workload: Workload,
+    state: _State,
+    show: Callable[[str], None],
+) -> bool:
     """Start and restart what has to be; tell whether everything answers.
 
     A process gets no traffic before it answers: the check that the image or `stop` brings fails
@@ -322,7 +327,13 @@ def _start(container: ops.Container, workload: Workload, show: Callable[[str], N
     }
     checks = {name: plan.checks[name].to_dict() for name in plan.checks}
     new_checks = any(checks.get(name) != each for name, each in workload.checks.items())
-    starts = bool(changed) or not all(running.get(name) for name in workload.services)
+    wanted = digest(workload.services)
+    starts = (
+        bool(changed)
+        or not all(running.get(name) for name in workload.services)
+        # A hook that ended between the layer and its replan left the old process running.
+        or state.get("started").get("digest") != wanted
+    )
     if starts:
         if workload.drains and any(running.values()):
             _drain(container)
@@ -331,6 +342,7 @@ def _start(container: ops.Container, workload: Workload, show: Callable[[str], N
         services_only = typing.cast("ops.pebble.LayerDict", {"services": workload.services})
         container.add_layer(LAYER, services_only, combine=True)
         container.replan()
+        state.set("started", {"digest": wanted})
     answers = _wait(container, workload) if starts or new_checks else None
     if new_checks:
         # Also without an answer: then the check fails, and its recovery brings us back here.
