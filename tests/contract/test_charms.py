@@ -1,5 +1,6 @@
 """What every charm of this repository holds, whatever it runs."""
 
+import dataclasses
 import pathlib
 
 import pytest
@@ -143,6 +144,25 @@ def test_a_follower_writes_nothing_that_only_a_leader_may(charm, make_world):
     # Without a leader nobody asks for anything in the name of the application.
     assert [each.local_app_data for each in world.state.relations if each.local_app_data] == []
     assert [each for each in world.state.secrets if each.owner == "app"] == []
+
+
+def test_a_follower_starts_on_what_the_leader_left(charm, active, make_world, programs):
+    world = make_world(charm, leader=False)
+    fresh = [
+        dataclasses.replace(relation, local_unit_data={}) for relation in active.state.relations
+    ]
+    world.state = dataclasses.replace(
+        world.state,
+        relations=frozenset(fresh),
+        secrets=frozenset(each for each in active.state.secrets if each.owner != "unit"),
+    )
+    programs.commands.clear()
+    for name in charm.containers:
+        world.start_container(name)
+    world.settle()
+    world.run(world.context.on.config_changed())
+    assert world.status == testing.ActiveStatus()
+    assert programs.commands == [], "only the leader runs tasks"
 
 
 def test_a_stop_takes_the_unit_out_of_service(charm, active):

@@ -127,7 +127,7 @@ class Check:
 
     command: str
     period: float = 5
-    timeout: float = 4.5  # less than the period, as Pebble asks; a busy machine is not a dead one
+    timeout: float = 4.5  # less than the period, as Pebble asks; a busy machine is no dead one
     threshold: int = 3
     patience: float = 120
 
