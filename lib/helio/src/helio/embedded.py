@@ -105,7 +105,8 @@ class Engine:
             "--containers-conf": settings.containers_conf,
         }
         words = [str(word) for option in options.items() for word in option]
-        host.run(Command((str(program("localjuju")), "init", *words)))
+        # Warm dispatch: ten times less work for each hook, which a small machine feels.
+        host.run(Command((str(program("localjuju")), "init", "--warm", *words)))
 
     def preview_removal(self, host: Host) -> str:
         """Return what `destroy` would remove, a line each."""

@@ -290,7 +290,7 @@ class UnitWorker:
             finally:
                 self._server.unregister(context.context_id)
                 self._context = None
-        self._finish(operation, context, result, error, began, warm=warm)
+        self._finish(operation, context, result, error, began)
 
     def _finish(
         self,
@@ -299,8 +299,6 @@ class UnitWorker:
         result: DispatchResult,
         error: str,
         began: float,
-        *,
-        warm: bool,
     ) -> None:
         """Take the end of a dispatch into the model: one transaction, without a pause."""
         unit, model, now = self._unit, self._model, self._shared.clock.now()
@@ -343,7 +341,7 @@ class UnitWorker:
                 environment=dict(context.environment),
                 commands=[dataclasses.asdict(record) for record in context.records],
                 changes=changes,
-                warm=warm,
+                warm=result.warm,
             ),
         )
 

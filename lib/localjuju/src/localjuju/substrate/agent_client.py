@@ -78,6 +78,7 @@ async def _read_result(reader: asyncio.StreamReader) -> DispatchResult:
                 cpu_seconds=message["cpu"],
                 stdout=tuple(lines["out"]),
                 stderr=tuple(lines["err"]),
+                warm=message["warm"],
             )
         for name, text in message.items():
             lines[name].append(text)

@@ -79,6 +79,7 @@ class DispatchResult:
         cpu_seconds: User and system time of the process and its children.
         stdout: Lines printed, each without its end.
         stderr: Lines printed, each without its end.
+        warm: Whether it was forked from a preloaded interpreter.
     """
 
     exit_code: int | None
@@ -86,6 +87,7 @@ class DispatchResult:
     cpu_seconds: float = 0.0
     stdout: tuple[str, ...] = ()
     stderr: tuple[str, ...] = ()
+    warm: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
