@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+import tomllib
 
 import pytest
 from charmcraft.models import project
@@ -43,6 +44,17 @@ def test_every_option_has_a_type_a_default_and_a_description(charm):
         name for name, each in options.items() if {"type", "default", "description"} - each.keys()
     ]
     assert lacking == []
+
+
+def test_a_charm_is_packed_from_the_workspace(charm):
+    (part,) = charm.metadata["parts"].values()
+    assert part["plugin"] == "uv"
+    assert (charm.folder / part["source"]).resolve() == charm.folder.parents[1]
+    assert part["source-subdir"] == f"charms/{charm.name}"
+    package = tomllib.loads((charm.folder / "pyproject.toml").read_text())
+    assert package["project"]["name"] == charm.name
+    assert package["tool"]["uv"]["package"] is False
+    assert package["tool"]["uv"]["sources"]["charmkit"] == {"workspace": True}
 
 
 def test_actions_refuse_what_they_do_not_know(charm):
