@@ -68,6 +68,15 @@ class Cloud:
         """Return the process id of the engine that serves this cloud now."""
         return int((self.home / "engine" / "engine.lock").read_text())
 
+    def restart_engine(self, *, warm: bool) -> None:
+        """Restart the engine, with warm dispatch or without it."""
+        program = str(Path(sys.executable).parent / "localjuju")
+        path = self.home / "engine" / "settings.json"
+        run([program, "stop"])
+        path.write_text(json.dumps({**json.loads(path.read_text()), "warm": warm}))
+        run([program, "start"])
+        self.settle()
+
     def kill_container(self, name: str) -> None:
         """Kill a container of this cloud behind the engine's back."""
         found = run(["ps", "-ww", "-eo", "pid,args"])
