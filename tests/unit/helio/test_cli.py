@@ -115,6 +115,13 @@ def test_two_commands_do_not_change_a_cloud_at_once(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_folder_of_somebody_elses_is_no_home(tmp_path):
+    (tmp_path / "diary.txt").write_text("")
+    with pytest.raises(HelioError, match=r"holds other things.*HELIO_HOME"):
+        context.logged_host(Settings(home=tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == ["diary.txt"]
+
+
 def test_an_error_of_several_lines_is_shown_in_one(monkeypatch, invoke):
     def fail(*_):
         raise HelioError("cannot read:\n  line one\n  line two")

@@ -4,7 +4,7 @@ import pytest
 
 from helio import destroy
 from helio.embedded import program
-from helio.host import DryRunHost
+from helio.host import DryRunHost, LocalHost
 from helio.journal import Changes, Journal
 from helio.settings import Settings
 
@@ -200,7 +200,41 @@ def test_only_a_purge_takes_images_packages_and_the_home(tmp_path):
     assert titles(purge=True)[-1] == "Remove the home"
 
 
-def test_run_time_state_in_a_folder_of_its_own_is_removed():
+def test_a_store_that_another_cloud_uses_is_kept(host, reporter):
     settings = Settings(home=Path("/var/lib/helio-b"), store=Path("/var/lib/shared/storage"))
-    assert destroy._run_folders(settings) == ()
-    assert destroy._run_folders(Settings()) == (Path("/run/helio"),)
+    host.files[settings.store / "db.sql"] = ""
+    host.answer("podman", with_="0a1b2c\n")
+    destroy.RemoveStore(settings).apply(host, reporter)
+    assert host.exists(settings.store)
+    assert "another cloud" in str(reporter.of("tell"))
+
+
+def test_a_store_of_its_own_goes_with_the_cloud(host, reporter):
+    settings = Settings()
+    host.files |= {settings.store / "db.sql": "", settings.store_run / "lock": ""}
+    destroy.RemoveStore(settings).apply(host, reporter)
+    assert destroy.RemoveStore(settings).is_done(host)
+    assert reporter.of("tell") == ["removed /var/lib/helio/storage", "removed /run/helio/storage"]
+
+
+def test_files_that_are_not_ours_stay_in_the_home(tmp_path, reporter):
+    home = tmp_path / "helio"
+    (home / "cache").mkdir(parents=True)
+    (home / "helio.log").write_text("")
+    (home / ".journal.json.ab12cd_3").write_text("half of it")
+    (home / "diary.txt").write_text("")
+    settings = Settings(home=home, store=home / "storage")
+    destroy.RemoveHome(settings).apply(LocalHost(), reporter)
+    assert [path.name for path in home.iterdir()] == ["diary.txt"]
+    assert reporter.of("tell") == [f"{home}: kept, since other files are in it"]
+
+
+def test_a_home_with_nothing_else_in_it_is_removed(tmp_path, reporter):
+    home = tmp_path / "clouds" / "helio"
+    home.mkdir(parents=True)
+    (home / "helio.yaml").write_text("")
+    step = destroy.RemoveHome(Settings(home=home, store=home / "storage"))
+    assert not step.is_done(LocalHost())
+    step.apply(LocalHost(), reporter)
+    assert [path.name for path in tmp_path.iterdir()] == ["clouds"]
+    assert step.is_done(LocalHost())

@@ -53,4 +53,23 @@ def test_networks_are_netavarks():
 def test_a_store_puts_its_folders_into_every_command():
     store = Store(Path("/a"), Path("/b"))
 
-    assert store.command("podman", "ps") == ("podman", "--root", "/a", "--runroot", "/b", "ps")
+    assert store.command("buildah", "rm") == ("buildah", "--root", "/a", "--runroot", "/b", "rm")
+
+
+def test_podman_is_told_the_same_places_as_by_the_engine():
+    from localjuju.settings import Settings
+    from localjuju.substrate.commands import podman
+
+    settings = Settings(
+        home=Path("/home"),
+        instance="one",
+        subnet="10.0.0.0/20",
+        charm_base="base",
+        pebble=Path("/pebble"),
+        hook_client=Path("/client"),
+        store_root=Path("/a"),
+        store_runroot=Path("/b"),
+    )
+    ours = Store(Path("/a"), Path("/b")).command("podman")
+
+    assert podman(settings)[: len(ours)] == ours

@@ -9,14 +9,18 @@ from pathlib import Path
 from helio import machine
 from helio.embedded import Engine
 from helio.host import NOT_FOUND, Command, CommandError, Host
+from helio.images import Store
 from helio.journal import Changes, Journal
 from helio.report import Reporter
-from helio.settings import Settings
+from helio.settings import OWN_NAMES, Settings
 from helio.steps import Step
 from helio.tree import Tree
 
 # Chains of Podman's network program that it never takes away itself.
 PODMAN_CHAINS = "NETAVARK"
+
+# Somebody else's files may be in a folder that we use: only what is empty goes.
+_REMOVE_EMPTY = ("rmdir", "--ignore-fail-on-non-empty")
 
 
 def steps(settings: Settings, tree: Tree, purge: bool) -> list[Step]:
@@ -28,7 +32,7 @@ def steps(settings: Settings, tree: Tree, purge: bool) -> list[Step]:
         purge: Whether images, caches and installed packages go as well.
     """
     cloud = (settings.openrc, settings.clouds, settings.ca, settings.overlay)
-    kept = (settings.store, settings.store_run, settings.cache, settings.pebble.parent)
+    caches = (settings.cache, settings.pebble.parent)
     checkout = (tree.dist, tree.build / "cache", tree.build / "pack")
     plan: list[Step] = [
         RemoveEngine(settings),
@@ -39,9 +43,10 @@ def steps(settings: Settings, tree: Tree, purge: bool) -> list[Step]:
     ]
     if purge:
         plan += [
-            RemoveFiles("Remove images and caches", (*kept, *checkout)),
+            RemoveStore(settings),
+            RemoveFiles("Remove caches", (*caches, *checkout)),
             RemovePackages(settings.journal),
-            RemoveFiles("Remove the home", (settings.home, *_run_folders(settings))),
+            RemoveHome(settings),
         ]
     return plan
 
@@ -96,7 +101,7 @@ class UnmountStore:
 
     def is_done(self, host: Host) -> bool:
         """Return whether nothing is mounted there, or another cloud uses the store."""
-        return not self._mounts(host) or bool(self._containers(host))
+        return not self._mounts(host) or is_store_in_use(host, self.settings)
 
     def apply(self, host: Host, reporter: Reporter) -> None:
         """Unmount, the innermost first."""
@@ -108,17 +113,68 @@ class UnmountStore:
         table = host.read(Path("/proc/mounts"))
         return mounts_below(table, (self.settings.store, self.settings.store_run))
 
-    def _containers(self, host: Host) -> str:
-        places = ("--root", str(self.settings.store), "--runroot", str(self.settings.store_run))
-        environment = {"CONTAINERS_CONF": str(self.settings.containers_conf)}
-        try:
-            return host.run(
-                Command(("podman", *places, "ps", "-aq"), reads=True, env=environment)
-            ).strip()
-        except CommandError as error:
-            if error.status == NOT_FOUND:
-                return ""
-            raise
+
+@dataclasses.dataclass(frozen=True)
+class RemoveStore:
+    """Remove the images with all that Podman keeps, unless another cloud shares the store."""
+
+    settings: Settings
+    title: str = "Remove the images"
+    outline: str | None = None
+
+    def is_done(self, host: Host) -> bool:
+        """Return whether there is no store."""
+        return not any(host.exists(path) for path in self._paths)
+
+    def apply(self, host: Host, reporter: Reporter) -> None:
+        """Remove the store and its run-time state."""
+        # In a rehearsal the cloud's own containers are still there.
+        is_shared = not self.settings.store.is_relative_to(self.settings.home)
+        if is_shared and is_store_in_use(host, self.settings):
+            reporter.tell(f"kept {self.settings.store}: containers of another cloud are in it")
+            return
+        for path in self._paths:
+            if host.exists(path):
+                host.remove(path)
+                reporter.tell(f"removed {path}")
+
+    @property
+    def _paths(self) -> tuple[Path, ...]:
+        return (self.settings.store, self.settings.store_run)
+
+
+@dataclasses.dataclass(frozen=True)
+class RemoveHome:
+    """Remove the home, unless somebody else's files are in it."""
+
+    settings: Settings
+    title: str = "Remove the home"
+    outline: str | None = None
+
+    def is_done(self, host: Host) -> bool:
+        """Return whether nothing of ours is there."""
+        return not any(host.exists(path) for path in self._paths)
+
+    def apply(self, host: Host, reporter: Reporter) -> None:
+        """Remove what is ours, then the folders that are empty now."""
+        home, run = self.settings.home, self.settings.store_run.parent
+        for path in self._paths:
+            if host.exists(path):
+                host.remove(path)
+        if host.exists(home):
+            # What a write that was killed left behind; see `LocalHost.write`.
+            halves = [word for name in OWN_NAMES for word in ("-o", "-name", f".{name}.????????")]
+            found = ("find", str(home), "-maxdepth", "1", "-type", "f", "(", *halves[1:], ")")
+            host.run(Command((*found, "-delete")))
+            host.run(Command((*_REMOVE_EMPTY, str(home))))
+        if host.exists(run):
+            host.run(Command((*_REMOVE_EMPTY, "--parents", str(run))))
+        fate = "kept, since other files are in it" if host.exists(home) else "removed"
+        reporter.tell(f"{home}: {fate}")
+
+    @property
+    def _paths(self) -> tuple[Path, ...]:
+        return tuple(self.settings.home / name for name in OWN_NAMES)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -237,6 +293,19 @@ class RemovePackages:
         return sorted(set(packages) & machine.installed_packages(host)) if packages else []
 
 
+def is_store_in_use(host: Host, settings: Settings) -> bool:
+    """Return whether there are containers in the image store."""
+    store = Store(settings.store, settings.store_run)
+    environment = {"CONTAINERS_CONF": str(settings.containers_conf)}
+    argv = store.command("podman", "ps", "--all", "--quiet")
+    try:
+        return bool(host.run(Command(argv, reads=True, env=environment)).strip())
+    except CommandError as error:
+        if error.status == NOT_FOUND:
+            return False
+        raise
+
+
 def mounts_below(table: str, folders: Iterable[Path]) -> list[str]:
     """Return the mount points at or below folders, the innermost first.
 
@@ -280,11 +349,6 @@ def would_be_removed(plan: str) -> set[str]:
     """Return what `apt-get --simulate purge` would remove: `Purg NAME [VERSION]`."""
     rows = (line.split() for line in plan.splitlines())
     return {row[1] for row in rows if row and row[0] in ("Remv", "Purg")}
-
-
-def _run_folders(settings: Settings) -> tuple[Path, ...]:
-    """Return the folders in /run that hold nothing else than this cloud's."""
-    return (settings.store_run.parent,) if settings.store.parent == settings.home else ()
 
 
 def _listing(host: Host, table: str) -> str:

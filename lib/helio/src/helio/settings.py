@@ -18,6 +18,12 @@ from helio.host import HelioError
 DEFAULT_HOME = Path("/var/lib/helio")
 HOME_VARIABLE = "HELIO_HOME"
 
+# Everything that may be in a home; a removal takes nothing else away.
+OWN_NAMES = (
+    "bin", "ca.pem", "cache", "clouds.yaml", "containers.conf", "engine", "helio.log",
+    "helio.yaml", "journal.json", "openrc", "overlay.yaml", "storage",
+)  # fmt: skip
+
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
@@ -129,6 +135,12 @@ def load(environ: Mapping[str, str]) -> Settings:
     except PermissionError as error:
         raise HelioError(f"cannot read {settings.file}: run this as root, or with sudo") from error
     return merge(settings, values)
+
+
+def is_ours(folder: Path) -> bool:
+    """Return whether a folder may become, or is, the home of a cloud: empty, or with our files."""
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set[str]()
+    return not names or bool(names & set(OWN_NAMES))
 
 
 def merge(settings: Settings, values: Any) -> Settings:

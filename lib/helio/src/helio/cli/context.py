@@ -62,7 +62,11 @@ def require_cloud(what: str) -> Settings:
 
 
 def logged_host(found: Settings) -> LocalHost:
-    """Return this machine, with everything that is done noted in the cloud's log."""
+    """Return this machine, with everything that is done noted in the cloud's log.
+
+    Raises:
+        HelioError: the home is a folder of somebody else's.
+    """
     handler = logging.FileHandler(_private(found), encoding="utf-8", delay=True)
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%dT%H:%M:%S"))
     # Waiting looks at the status again and again; that would drown what is done.
@@ -85,11 +89,15 @@ def alone(found: Settings, what: str) -> Generator[None]:
     with path.open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Who held it before may have removed the file between our opening and locking it.
+            is_current = path.exists() and path.stat().st_ino == os.fstat(file.fileno()).st_ino
         except BlockingIOError:
+            is_current = False
+        if not is_current:
             raise HelioError(
                 f"cannot {what}: another helio is changing the cloud in {found.home}; "
                 "wait until it has finished"
-            ) from None
+            )
         try:
             yield
         finally:
@@ -98,6 +106,11 @@ def alone(found: Settings, what: str) -> Generator[None]:
 
 def _private(found: Settings) -> str:
     """Return the log's path after making it readable by its owner only."""
+    if not settings.is_ours(found.home):
+        raise HelioError(
+            f"cannot use {found.home}: it holds other things than a cloud's; "
+            f"set {settings.HOME_VARIABLE} to a new or an empty folder"
+        )
     found.home.mkdir(parents=True, exist_ok=True)
     os.close(os.open(found.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600))
     return str(found.log)

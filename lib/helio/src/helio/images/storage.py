@@ -21,8 +21,15 @@ class Store:
     runroot: Path = Path("/run/helio/storage")
 
     def command(self, program: str, *arguments: str) -> tuple[str, ...]:
-        """Return the argv of `podman` or `buildah` on this store."""
-        return (program, "--root", str(self.root), "--runroot", str(self.runroot), *arguments)
+        """Return the argv of `podman` or `buildah` on this store.
+
+        Podman notes in its database where its temporary files are and refuses any other place
+        later, so every caller names the one that the engine names. Buildah has no such files.
+        """
+        places = ["--root", str(self.root), "--runroot", str(self.runroot)]
+        if program == "podman":
+            places += ["--tmpdir", str(self.runroot / "libpod")]
+        return (program, *places, *arguments)
 
 
 @dataclasses.dataclass(frozen=True)
