@@ -80,6 +80,21 @@ def test_an_optional_integration_may_be_missing(make, ready, web):
     assert made.workload.files[0].text == "None"
 
 
+@pytest.mark.parametrize(("unit", "planned"), [("web/2", 2), ("web/0", 0)])
+def test_a_unit_that_is_being_taken_away_serves_as_it_is(make, ready, unit, planned):
+    # Its relations break before its stop: an optional one would restart it with clients on it.
+    leaving = dataclasses.replace(ready, unit=unit, planned_units=planned)
+    made = make(leaving)
+    assert (made.workload, made.publications) == (None, ())
+    assert made.status == Status("maintenance", "leaving")
+    assert make(dataclasses.replace(leaving, planned_units=3)).workload is not None
+
+
+def test_a_charm_without_containers_does_not_tell_by_its_number_that_it_leaves(make, ready):
+    machine = dataclasses.replace(ready, unit="web/7", planned_units=1, containers={})
+    assert make(machine).status == Status("waiting", "waiting for container: web")
+
+
 def test_an_integration_without_data_is_waited_for(make, ready):
     made = make(with_relation(ready, "store", remote_app={}))
     assert made.status == Status("waiting", "waiting for data from: store")

@@ -189,6 +189,15 @@ def test_a_follower_runs_no_task(ctx, running):
     assert state.unit_status == testing.ActiveStatus()
 
 
+def test_a_unit_that_is_being_taken_away_is_not_changed_before_its_stop(ctx, running):
+    leaving = with_config(dataclasses.replace(running, planned_units=0), debug=True)
+    state = ctx.run(ctx.on.relation_broken(running.get_relation(2)), leaving)
+    assert plan_of(state) == plan_of(running)
+    assert state.relations == running.relations
+    stopped = ctx.run(ctx.on.stop(), state)
+    assert not stopped.get_container("web").services["web-api"].is_running()
+
+
 # --- restarts ----------------------------------------------------------------------------------
 
 

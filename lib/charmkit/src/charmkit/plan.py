@@ -44,6 +44,9 @@ class Plan:
 
 def make(service: Service, snapshot: Snapshot, templates: Templates) -> Plan:
     """Plan what a unit of the service does, given what it saw."""
+    if snapshot.is_leaving:
+        # It serves as it is until its `stop`: what its relations say no longer counts.
+        return Plan(ports=service.ports, status=Status("maintenance", "leaving"))
     for option in service.options:
         if problem := option.problem(snapshot.config):
             # Nothing else: needs, secrets and offers may depend on the option.

@@ -160,6 +160,17 @@ class Snapshot:
         """Give the peer relation, or None before Juju has made it."""
         return self.relation(PEERS)
 
+    @property
+    def is_leaving(self) -> bool:
+        """Tell whether this unit is being taken away.
+
+        Kubernetes takes the highest numbers, so a unit whose number is not among those planned
+        goes. Its relations break one by one before its `stop`; each looks as if an integration
+        had gone, while clients still use the unit. Only units with containers are told by this:
+        machines do not give a number twice.
+        """
+        return bool(self.containers) and int(self.unit.rpartition("/")[2]) >= self.planned_units
+
     def random_text(self, name: str, length: int = 32) -> str:
         """Give random text that is the same all through this dispatch.
 
