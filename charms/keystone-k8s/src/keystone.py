@@ -191,7 +191,8 @@ def wish(snapshot: Snapshot, seen: Values) -> dict[str, Any]:
         for account in (*services, *credentials)
     }
     return {
-        "url": f"https://{_in_url(snapshot.addresses.unit_ip)}:{PORT}/v3",
+        "url": seen["internal_url"],
+        "address": snapshot.addresses.unit_ip,
         "ca_file": api.ca_file("keystone"),
         "admin": {
             "name": ADMIN,

@@ -292,7 +292,16 @@ def test_an_ipv6_address_stands_in_brackets(make, ready):
     where = dataclasses.replace(ready.addresses, service_ips=("fd00::5",), unit_ip="fd00::6")
     made = make(dataclasses.replace(ready, addresses=where))
     assert "https://[fd00::5]:5000/v3" in tasks(made)["bootstrap"].argv
-    assert wish(made)["url"] == "https://[fd00::6]:5000/v3"
+    assert wish(made)["address"] == "fd00::6"
+
+
+def test_the_own_api_is_verified_by_a_name_that_a_new_pod_keeps(make, ready):
+    # The certificate does not name a new pod's address yet. Were it verified by that, the hook
+    # would fail before it could ask for one that does.
+    moved = dataclasses.replace(ready.addresses, unit_ip="10.0.0.99")
+    found = wish(make(dataclasses.replace(ready, addresses=moved)))
+    assert found["url"] == "https://keystone.cloud.svc.cluster.local:5000/v3"
+    assert found["address"] == "10.0.0.99"
 
 
 # --- clients -----------------------------------------------------------------------------------

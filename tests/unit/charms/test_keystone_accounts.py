@@ -181,7 +181,7 @@ LOGGED_IN = (201, {"X-Subject-Token": "t0ken"}, {"token": TOKEN})
 def client(accounts, api, monkeypatch):
     monkeypatch.setattr(accounts.time, "sleep", lambda seconds: None)
     api.answers["POST", "/auth/tokens"] = LOGGED_IN
-    return accounts.Api(api.url, api.ca_file)
+    return accounts.Api(api.url, "127.0.0.1", api.ca_file)
 
 
 def test_the_token_is_used_after_the_login(api, client):
@@ -234,15 +234,30 @@ def test_a_refusal_is_not_tried_again(api, client):
 
 def test_a_certificate_of_another_authority_is_refused(accounts, api, authority, monkeypatch):
     monkeypatch.setattr(accounts, "PATIENCE", -1)
-    other = accounts.Api(api.url, str(authority / "other.pem"))
+    other = accounts.Api(api.url, "127.0.0.1", str(authority / "other.pem"))
     with pytest.raises(urllib.error.URLError, match="CERTIFICATE_VERIFY_FAILED"):
         other.log_in(ADMIN)
     assert api.requests == []
 
 
+def test_the_server_proves_the_name_in_the_url_whatever_its_address(accounts, api):
+    api.answers["GET", "/roles?"] = (200, {}, {"roles": [{"id": "r"}]})
+    named = accounts.Api(f"https://api.test:{api.port}", "127.0.0.1", api.ca_file)
+    assert named.list("roles") == [{"id": "r"}]
+
+
+def test_a_server_of_another_name_is_refused(accounts, api, monkeypatch):
+    monkeypatch.setattr(accounts, "PATIENCE", -1)
+    named = accounts.Api(f"https://other.test:{api.port}", "127.0.0.1", api.ca_file)
+    with pytest.raises(urllib.error.URLError, match="mismatch"):
+        named.list("roles")
+    assert api.requests == []
+
+
 def test_a_refusal_ends_the_script_with_what_keystone_says(accounts, api, monkeypatch):
     api.answers["POST", "/auth/tokens"] = (401, {}, {"error": {"message": "wrong password"}})
-    text = json.dumps({"url": api.url, "ca_file": api.ca_file, **wish(), "admin": ADMIN})
+    where = {"url": api.url, "address": "127.0.0.1", "ca_file": api.ca_file}
+    text = json.dumps({**where, **wish(), "admin": ADMIN})
     monkeypatch.setattr(accounts.sys, "stdin", io.StringIO(text))
     with pytest.raises(SystemExit) as caught:
         accounts.main()

@@ -3,14 +3,18 @@
 Reads one JSON object from standard input, makes it true, prints the ids as JSON. Running it again
 changes nothing. It runs in the workload container beside the API and needs Python only.
 
-Input: `url`, `ca_file`; `admin` (`name`, `password`, `domain`, `project`); `domain` and `project`
-of the accounts; `accounts`, name → `password`, `fingerprint`, `roles`; `disabled`, names;
-`catalogue`, a list of `name`, `type`, `description`, `region` and `urls` by interface.
+Input: `url`, and `address`, where to find it; `ca_file`; `admin` (`name`, `password`, `domain`,
+`project`); `domain` and `project` of the accounts; `accounts`, name → `password`, `fingerprint`,
+`roles`; `disabled`, names; `catalogue`, a list of `name`, `type`, `description`, `region` and
+`urls` by interface.
 Output: ids of `domain`, `project`, `admin_user`, `admin_project`, and `users`, name → `id` and
 `fingerprint`.
 """
 
+import functools
+import http.client
 import json
+import socket
 import ssl
 import sys
 import time
@@ -21,12 +25,44 @@ import urllib.request
 PATIENCE = 60  # seconds that the API may take to come back, from a restarting database say
 
 
+class Connection(http.client.HTTPSConnection):
+    """A connection to an address, whose server proves the name in the URL.
+
+    Any unit of Keystone would do, but only this one is sure to be there. Its own address is no
+    name to verify: a new pod has another one, and a certificate for it comes only later.
+    """
+
+    def __init__(self, address, context, host, **arguments):
+        super().__init__(host, context=context, **arguments)
+        self._address = address
+        self._tls = context
+
+    def connect(self):
+        """Connect and shake hands."""
+        plain = socket.create_connection((self._address, self.port), self.timeout)
+        self.sock = self._tls.wrap_socket(plain, server_hostname=self.host)
+
+
+class Handler(urllib.request.HTTPSHandler):
+    """Opens URLs by such connections."""
+
+    def __init__(self, address, ca_file):
+        super().__init__()
+        context = ssl.create_default_context(cafile=ca_file)
+        self._connect = functools.partial(Connection, address, context)
+
+    def https_open(self, request):
+        """Open a URL."""
+        return self.do_open(self._connect, request)
+
+
 class Api:
     """Keystone's API, as the administrator."""
 
-    def __init__(self, url, ca_file):
+    def __init__(self, url, address, ca_file):
         self._url = url
-        self._context = ssl.create_default_context(cafile=ca_file)
+        direct = urllib.request.ProxyHandler({})
+        self._opener = urllib.request.build_opener(direct, Handler(address, ca_file))
         self._token = None
         self._lists = {}
 
@@ -69,8 +105,7 @@ class Api:
         self._request("PUT", f"/projects/{project}/users/{user}/roles/{role}")
 
     def _request(self, method, path, body=None):
-        # The URL is the charm's, not a user's.
-        request = urllib.request.Request(  # noqa: S310
+        request = urllib.request.Request(  # noqa: S310 - the URL is the charm's, not a user's
             self._url + path,
             method=method,
             data=None if body is None else json.dumps(body).encode(),
@@ -81,8 +116,7 @@ class Api:
         end = time.monotonic() + PATIENCE
         while True:
             try:
-                answer = urllib.request.urlopen(request, context=self._context, timeout=60)  # noqa: S310
-                with answer:
+                with self._opener.open(request, timeout=60) as answer:
                     text = answer.read()
                 return (json.loads(text) if text else {}), answer.headers
             except urllib.error.HTTPError as error:
@@ -188,7 +222,7 @@ def main():
     """Do what standard input says."""
     wish = json.load(sys.stdin)
     try:
-        made = make(Api(wish["url"], wish["ca_file"]), wish)
+        made = make(Api(wish["url"], wish["address"], wish["ca_file"]), wish)
     except urllib.error.HTTPError as error:
         # The body says what Keystone objects to; it never quotes a password.
         raise SystemExit(f"{error.url}: {error} {error.read().decode()}") from error
