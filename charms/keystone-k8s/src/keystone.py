@@ -126,7 +126,8 @@ def _manage(*arguments: str) -> tuple[str, ...]:
 
 def tasks(snapshot: Snapshot, seen: Values) -> Iterator[Task]:
     """Make the schema, the administrator, and what the clients ask for."""
-    yield api.schema("keystone", seen["database"], *_manage("db_sync"))
+    schema = api.schema("keystone", seen["database"], *_manage("db_sync"))
+    yield schema
     yield Task(
         name="bootstrap",
         argv=_manage(
@@ -143,7 +144,7 @@ def tasks(snapshot: Snapshot, seen: Values) -> Iterator[Task]:
         message="making the administrator",
         user="keystone",
         group="keystone",
-        inputs=(seen["database"].address, seen["database"].name),
+        inputs=schema.inputs,
     )
     credential_keys = keys.numbered(seen["secrets"]["credential_keys"])
     if max(credential_keys) > 1:  # they were rotated at least once
@@ -160,6 +161,7 @@ def tasks(snapshot: Snapshot, seen: Values) -> Iterator[Task]:
         name="accounts",
         argv=(f"{api.BIN}/python3", ACCOUNTS),
         stdin=json.dumps(wish(snapshot, seen), sort_keys=True),
+        inputs=schema.inputs,
         message="making accounts for clients",
         user="keystone",
         group="keystone",

@@ -153,6 +153,20 @@ def test_a_task_whose_record_was_lost_is_recorded_and_not_run_again(ctx, running
     assert "schema" in state.get_relation(1).local_app_data["tasks"]
 
 
+def test_a_task_that_another_leader_did_otherwise_is_done_again(ctx, running):
+    other = {"schema": {"digest": "of another input", "inputs": ["elsewhere:1"]}}
+    peers = dataclasses.replace(
+        running.get_relation(1), local_app_data={"tasks": json.dumps(other)}
+    )
+    state = ctx.run(
+        ctx.on.leader_elected(),
+        dataclasses.replace(running, relations={peers, running.get_relation(2)}),
+    )
+    assert ran(ctx) == ["migrate"]
+    record = json.loads(state.get_relation(1).local_app_data["tasks"])
+    assert record["schema"]["inputs"] == ["st:1"], "followers wait for their own input"
+
+
 def test_a_new_container_is_migrated_again(ctx, running, disk):
     # Another image may have another schema, and nobody else knows what a file system has seen.
     shutil.rmtree(disk / "var/lib")

@@ -33,6 +33,7 @@ def database():
     return types.SimpleNamespace(
         address="mariadb:3306",
         name="keystone",
+        username="relation-1",
         tls_ca="database ca",
         url=lambda ca: f"mysql+pymysql://u:pa$$w@mariadb:3306/keystone?ssl_ca={ca}",
     )
@@ -238,6 +239,19 @@ def test_schema_and_administrator_come_before_the_start(make, ready):
     ]
 
 
+def test_a_database_integrated_anew_may_be_empty_so_everything_is_made_again(
+    make, database, ready, service, templates
+):
+    again = types.SimpleNamespace(**{**vars(database), "username": "relation-9"})
+    needs = tuple(
+        dataclasses.replace(need, value=again) if need.endpoint == "database" else need
+        for need in service.needs
+    )
+    before = tasks(make(ready))
+    after = tasks(plan.make(dataclasses.replace(service, needs=needs), ready, templates))
+    assert [name for name in before if before[name].digest == after[name].digest] == []
+
+
 def test_no_password_is_on_a_command_line_or_in_a_file(make, ready):
     made = make(ready)
     password = wish(made)["accounts"]["svc_placement"]["password"]
@@ -351,7 +365,7 @@ def test_a_url_that_changes_is_told_to_keystone(make, service, ready):
 
 def test_a_follower_starts_without_making_accounts(make, service, ready):
     done = {
-        name: {"digest": "of the leader", "inputs": ["mariadb:3306", "keystone"]}
+        name: {"digest": "of the leader", "inputs": ["mariadb:3306", "keystone", "relation-1"]}
         for name in ("schema", "bootstrap")
     }
     secrets = {

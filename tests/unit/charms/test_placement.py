@@ -33,7 +33,11 @@ def service(load_charm, with_needs):
     return with_needs(
         load_charm("placement-k8s").PLACEMENT,
         database=types.SimpleNamespace(
-            address="mariadb:3306", name="placement", tls_ca="", url=lambda ca: "mysql://x"
+            address="mariadb:3306",
+            name="placement",
+            username="relation-1",
+            tls_ca="",
+            url=lambda ca: "mysql://x",
         ),
         certificates=types.SimpleNamespace(certificate="cert", private_key="key", ca="ca"),
         identity_service=account,

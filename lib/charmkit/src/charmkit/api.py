@@ -126,7 +126,9 @@ def schema(service: str, database: mysql_client.Database, *argv: str) -> Task:
 
     Args:
         service: The project; also the system user and group that it runs as.
-        database: The schema; another one, or another server, is brought up to date again.
+        database: The schema; another one, or another server, is brought up to date again. A
+            server that was replaced by an empty one of the same name is told by the account,
+            which every integration has anew.
         argv: The service's own command for it, safe to run again.
     """
     return Task(
@@ -135,5 +137,5 @@ def schema(service: str, database: mysql_client.Database, *argv: str) -> Task:
         message="migrating the database",
         user=service,
         group=service,
-        inputs=(database.address, database.name),
+        inputs=(database.address, database.name, database.username),
     )

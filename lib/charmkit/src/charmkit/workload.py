@@ -263,8 +263,10 @@ def _run_tasks(
         if task.when != when:
             continue
         known = recorded.get(task.name, {})
-        done = state.get("tasks").get(task.name) == task.digest
-        if done and (not task.facts or known.get("digest") == task.digest):
+        done_here = state.get("tasks").get(task.name) == task.digest
+        # Another record is of another leader, who has done it with other input since.
+        recorded_here = known.get("digest") == task.digest or not (known or task.facts)
+        if done_here and recorded_here:
             records[task.name] = dict(known) or _record(task)
             continue
         show(task.message)
