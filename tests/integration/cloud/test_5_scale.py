@@ -17,4 +17,4 @@ def test_no_token_fails_while_keystone_scales_to_three_and_back(cloud, tokens):
     assert status.apps["keystone"].scale == 3
     print(f"{loop.good} rounds of tokens while scaling")
     assert loop.failures == []
-    assert loop.good > 20
+    assert loop.good > 5

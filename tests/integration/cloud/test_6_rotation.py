@@ -12,7 +12,7 @@ def test_no_token_fails_while_fernet_keys_rotate(cloud, tokens):
             cloud.settle()
             time.sleep(3)
     assert loop.failures == []
-    assert loop.good > 20
+    assert loop.good > 5
 
 
 def test_no_token_fails_while_the_password_of_the_administrator_rotates(cloud, tokens):
@@ -27,4 +27,4 @@ def test_no_token_fails_while_the_password_of_the_administrator_rotates(cloud, t
     assert cloud.clouds["auth"]["password"] != old
     assert cloud.openstack("token", "issue")["id"], "the new password works"
     assert loop.failures == []
-    assert loop.good > 20
+    assert loop.good > 5
