@@ -235,8 +235,14 @@ class World:
     def status(self):
         return self.state.unit_status
 
-    def ready_containers(self):
-        return [each.name for each in self.state.containers if each.can_connect]
+    def lead(self):
+        """Make the unit the leader, of which Juju tells it."""
+        self.state = dataclasses.replace(self.state, leader=True)
+        return self.run(self.context.on.leader_elected())
+
+    def follow(self):
+        """Take the leadership away, of which Juju tells nothing."""
+        self.state = dataclasses.replace(self.state, leader=False)
 
     def start_container(self, name):
         container = dataclasses.replace(self.state.get_container(name), can_connect=True)

@@ -251,15 +251,19 @@ SETTLED = {}  # charm → the state in which the plainest order ends
 
 
 def _settled(world, choose):
-    charm, left = world.charm, 3
+    charm, left, terms = world.charm, 3, 2
     endpoints = [*charm.required, *charm.endpoints("provides")]
     containers = list(charm.containers)
     while True:
         steps = [("integrate", each) for each in endpoints]
         steps += [("container", each) for each in containers]
         steps += [("hear", each) for each in world.unheard()]
+        if not world.state.leader:
+            steps.append(("lead", ""))
         if left and steps:
             steps.append(("event", "update_status"))
+        if terms and world.state.leader and steps:
+            steps.append(("follow", ""))
         if not steps:
             break
         kind, name = choose(steps)
@@ -271,6 +275,11 @@ def _settled(world, choose):
             world.start_container(name)
         elif kind == "hear":
             world.hear(name)
+        elif kind == "lead":
+            world.lead()
+        elif kind == "follow":
+            terms -= 1
+            world.follow()
         else:
             left -= 1
             world.run(getattr(world.context.on, name)())
