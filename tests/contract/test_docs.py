@@ -2,6 +2,8 @@
 
 import ast
 import configparser
+import dataclasses
+import importlib.util
 import pathlib
 import re
 import shlex
@@ -11,7 +13,9 @@ import subprocess
 import click
 import pytest
 import yaml
+from ops import testing
 
+from charmkit.interfaces import mysql_client
 from helio.cli import reference
 from helio.cli.main import helio
 from helio.embedded import program
@@ -226,17 +230,12 @@ def add_charm(root: pathlib.Path) -> None:
     """Do what CONTRIBUTING's five steps say, with the text that stands there."""
     text = (ROOT / "CONTRIBUTING.md").read_text()
     steps = text[text.index("## Add a charm") : text.index("## Review")]
-    charmcraft, pyproject = (
-        re.search(rf"`(charms/\S+/{name})`[^`]*```\w+\n(.*?)```", steps, re.DOTALL)
-        for name in ("charmcraft.yaml", "pyproject.toml")
-    )
-    for found in (charmcraft, pyproject):
-        assert found
+    for name in ("charmcraft.yaml", "pyproject.toml", "src/charm.py", r"src/templates/\S+"):
+        found = re.search(rf"`(charms/\S+/{name})`[^`]*```\w+\n(.*?)```", steps, re.DOTALL)
+        assert found, name
         path = root / found[1]
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(found[2])
-    (path.parent / "src").mkdir()
-    (path.parent / "src" / "charm.py").write_text('"""Run Barometer."""\n')
     manifest = root / "bundles" / "manifest.yaml"
     lines = manifest.read_text()
     for key in ("applications", "images"):
@@ -244,6 +243,40 @@ def add_charm(root: pathlib.Path) -> None:
         assert added
         lines = re.sub(rf"^{key}:\n", f"{key}:\n{added[1]}", lines, flags=re.MULTILINE)
     manifest.write_text(lines)
+
+
+def test_the_charm_of_the_five_steps_works(tmp_path):
+    shutil.copytree(ROOT / "bundles", tmp_path / "bundles")
+    add_charm(tmp_path)
+    folder = tmp_path / "charms" / "barometer-k8s"
+    spec = importlib.util.spec_from_file_location("barometer", folder / "src" / "charm.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    metadata = yaml.safe_load((folder / "charmcraft.yaml").read_text())
+    config = {"options": metadata.pop("config")["options"]}
+    context = testing.Context(module.BarometerCharm, meta=metadata, config=config)
+    mounts = {
+        name: testing.Mount(location=f"/{name}", source=tmp_path / name) for name in ("etc", "var")
+    }
+    for mount in mounts.values():
+        mount.source.mkdir()
+    container = testing.Container("barometer", can_connect=True, mounts=mounts)
+    state = testing.State(
+        leader=True, containers={container}, relations={testing.PeerRelation("peers")}
+    )
+    state = context.run(context.on.pebble_ready(container), state)
+    assert state.unit_status == testing.BlockedStatus("missing integration: database")
+    side = mysql_client.provider_side({"database": "barometer"}, {})
+    secrets = {
+        testing.Secret(tracked_content=dict(content), id=uri)
+        for uri, content in side.secrets.items()
+    }
+    database = testing.Relation("database", remote_app_data=dict(side.app_bag))
+    state = dataclasses.replace(state, secrets=secrets, relations={*state.relations, database})
+    state = context.run(context.on.relation_changed(database, remote_unit=0), state)
+    assert state.unit_status == testing.ActiveStatus()
+    assert state.get_container("barometer").services["barometer"].is_running()
+    assert "mysql+pymysql://" in (tmp_path / "etc" / "barometer.conf").read_text()
 
 
 def test_a_charm_is_added_in_five_steps(tmp_path):
