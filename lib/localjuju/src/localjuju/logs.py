@@ -6,6 +6,7 @@ import asyncio
 import collections
 import dataclasses
 import json
+import os
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
@@ -149,6 +150,7 @@ class LogStore:
         if model not in self._files:
             path = self._paths(model)[1]
             path.touch(mode=0o600)
+            _end_last_line(path)
             self._files[model] = path.open("a", encoding="utf-8")
         return self._files[model]
 
@@ -168,5 +170,21 @@ class LogStore:
                 continue
             with path.open(encoding="utf-8") as file:
                 for line in file:
-                    if line.endswith("\n"):  # the last one may be cut off by a kill
-                        yield LogRecord(*json.loads(line))
+                    record = _parsed(line)
+                    if record is not None:
+                        yield record
+
+
+def _parsed(line: str) -> LogRecord | None:
+    """Return the record of a line; None for one that a kill has cut off."""
+    try:
+        return LogRecord(*json.loads(line))
+    except (ValueError, TypeError):
+        return None
+
+
+def _end_last_line(path: Path) -> None:
+    """End a line that a kill has cut off, so that the next one stands alone."""
+    with path.open("rb+") as file:
+        if file.seek(0, os.SEEK_END) and file.seek(-1, os.SEEK_END) >= 0 and file.read() != b"\n":
+            file.write(b"\n")

@@ -78,8 +78,10 @@ class TraceStore:
         folder = self._unit(model, trace.unit)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         path = folder / f"{trace.number:06}.json"
-        path.touch(mode=0o600)
-        path.write_text(json.dumps(dataclasses.asdict(trace), default=str) + "\n")
+        fresh = folder / "next"  # a kill must not leave half a trace under a trace's name
+        fresh.touch(mode=0o600)
+        fresh.write_text(json.dumps(dataclasses.asdict(trace), default=str) + "\n")
+        fresh.replace(path)
         self._last[folder] = trace.number
         (folder / f"{trace.number - self._kept:06}.json").unlink(missing_ok=True)
 

@@ -96,3 +96,15 @@ def test_a_removed_model_has_no_log(logs, tmp_path):
     logs.remove("m")
     assert logs.query("m") == []
     assert list((tmp_path / "logs").iterdir()) == []
+
+
+def test_what_comes_after_a_line_that_was_cut_off_is_shown(tmp_path):
+    first = LogStore(tmp_path / "logs", VirtualClock(100.0))
+    fill(first)
+    first.close()
+    with (tmp_path / "logs" / "m.log").open("a") as file:
+        file.write('[100.0, "unit-db-0", "IN')
+    second = LogStore(tmp_path / "logs", VirtualClock(101.0))
+    second.append("m", "unit-db-0", "INFO", "x", "after the kill")
+    assert [record.message for record in second.query("m")][-2:] == ["three", "after the kill"]
+    second.close()

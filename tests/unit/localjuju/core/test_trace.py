@@ -60,3 +60,12 @@ def test_a_removed_model_has_no_traces(tmp_path):
     store.remove("m")
     assert list(store.read("m", "db/0")) == []
     assert store.next_number("m", "db/0") == 1
+
+
+def test_half_a_trace_that_a_kill_left_is_not_read(tmp_path):
+    store = TraceStore(tmp_path)
+    store.write("m", trace(1))
+    (tmp_path / "m" / "db-0" / "next").write_text('{"unit": "db/')
+    assert [t.number for t in store.read("m", "db/0")] == [1]
+    store.write("m", trace(2))
+    assert [t.number for t in TraceStore(tmp_path).read("m", "db/0")] == [1, 2]
