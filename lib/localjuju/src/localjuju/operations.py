@@ -28,6 +28,7 @@ from localjuju.model import (
 RETRY_FIRST = 5.0
 RETRY_LIMIT = 300.0
 UPDATE_STATUS_INTERVAL = "5m"
+_SHORTEST, _LONGEST = 0.8, 1.2  # times the interval: units shall not all wake at once
 
 _LOST_ACTION = "action terminated"
 _WORKLOAD_KINDS = frozenset(
@@ -242,9 +243,21 @@ def idle(unit: Unit, now: float) -> bool:
     return True
 
 
+def hasten_update_status(unit: Unit, model: Model, now: float) -> bool:
+    """Bring the next `update-status` forward when the model's interval has become shorter."""
+    is_late = unit.update_status_due > now + _LONGEST * _interval(model)
+    if not (unit.started and is_late):
+        return False
+    unit.update_status_due = _next_update_status(unit, model, now)
+    return True
+
+
 def _next_update_status(unit: Unit, model: Model, now: float) -> float:
-    text = str(model.config.get("update-status-hook-interval", UPDATE_STATUS_INTERVAL))
-    return now + duration(text) * _random(unit, now).uniform(0.8, 1.2)
+    return now + _interval(model) * _random(unit, now).uniform(_SHORTEST, _LONGEST)
+
+
+def _interval(model: Model) -> float:
+    return duration(str(model.config.get("update-status-hook-interval", UPDATE_STATUS_INTERVAL)))
 
 
 def _random(unit: Unit, now: float) -> random.Random:

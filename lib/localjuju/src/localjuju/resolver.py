@@ -22,6 +22,7 @@ from localjuju.operations import (
     abandoned,
     commit,
     failed,
+    hasten_update_status,
     idle,
     recovered,
     requeued,
@@ -287,7 +288,7 @@ _RULES: tuple[Callable[[Unit, Model, float, Shuffle], Hook | Operation | None], 
 
 
 def settle(unit: Unit, model: Model, now: float) -> bool:
-    """Do what needs no hook: `resolved --no-retry`, scopes, lost leadership. Return if changed.
+    """Do what needs no hook: `resolved --no-retry`, scopes, timers. Return whether it changed.
 
     Call it before `next_operation`; while a hook runs it does nothing.
     """
@@ -296,6 +297,7 @@ def settle(unit: Unit, model: Model, now: float) -> bool:
     changed = _resolve(unit, model, now)
     if unit.operation is not None:
         return changed
+    changed |= hasten_update_status(unit, model, now)
     leads = model.applications[unit.app].leader == unit.name
     if unit.is_leader and not leads:
         unit.is_leader = False

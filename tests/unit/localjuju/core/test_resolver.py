@@ -614,6 +614,16 @@ def test_update_status_interval_is_taken_from_the_model(pair):
     assert 2880 <= due - pair.world.now <= 4320
 
 
+def test_a_shorter_update_status_interval_counts_at_once(pair):
+    pair.model.config["update-status-hook-interval"] = "10s"
+    pair.settle()
+    due = pair.model.units["db/0"].update_status_due
+    assert 8 <= due - pair.world.now <= 12
+    pair.world.now += 12
+    pair.settle()
+    assert ("db/0", "update-status") in pair.take()
+
+
 @pytest.mark.parametrize(
     ("text", "seconds"), [("5m", 300), ("1h30m", 5400), ("90s", 90), ("1.5h", 5400)]
 )
