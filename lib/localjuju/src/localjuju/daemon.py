@@ -13,6 +13,7 @@ import logging.handlers
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 from typing import TextIO
 
@@ -27,6 +28,8 @@ from localjuju.substrate.protocol import SubstrateError
 
 _LOG = logging.getLogger(__name__)
 _LOG_LIMIT = 4 * 1024 * 1024
+# Who only asks whether an engine runs holds the lock for a moment, too: see `process.engine_pid`.
+_LOCK_PAUSES = (0.01, 0.05, 0.2)
 
 
 class DaemonError(Exception):
@@ -41,13 +44,18 @@ def lock(home: Path) -> TextIO:
     """
     path = home / "engine.lock"
     file = path.open("a+", encoding="ascii")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    for pause in (*_LOCK_PAUSES, None):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        except BlockingIOError:
+            if pause is not None:
+                time.sleep(pause)
+    else:
         file.seek(0)
         holder = file.read().strip()
         file.close()
-        raise DaemonError(f"an engine runs for {home} already (process {holder})") from None
+        raise DaemonError(f"an engine runs for {home} already (process {holder})")
     file.truncate(0)
     file.write(f"{os.getpid()}\n")
     file.flush()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -26,6 +27,14 @@ def test_a_second_engine_is_refused_and_told_of_the_first(tmp_path):
     with daemon.lock(tmp_path), told:
         daemon.lock(tmp_path)
     daemon.lock(tmp_path).close()
+
+
+def test_who_only_asks_for_the_engine_does_not_keep_it_from_starting(tmp_path):
+    asking = daemon.lock(tmp_path)
+    asked = threading.Timer(0.03, asking.close)
+    asked.start()
+    daemon.lock(tmp_path).close()
+    asked.join()
 
 
 def test_a_home_without_settings_is_named(tmp_path):
