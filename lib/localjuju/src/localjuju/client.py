@@ -22,6 +22,8 @@ Event = Callable[[dict[str, Any]], None]
 
 ENGINE = (sys.executable, "-m", "localjuju.daemon")
 START_SECONDS = 60.0
+LOOKS = frozenset(("info", "models", "show_model", "status", "wait"))
+"""Methods that change nothing: when the engine ends under them, the next one is asked."""
 _PAUSE = 0.05
 
 
@@ -68,9 +70,24 @@ class Client:
             ClientError: The engine does not answer.
             AnswerError: It refused the request.
         """
-        stream = self._connected()
         given = {key: value for key, value in params.items() if value is not None}
-        stream.sendall(json.dumps({"method": method, "params": given}).encode() + b"\n")
+        request = json.dumps({"method": method, "params": given}).encode() + b"\n"
+        left = 2 if method in LOOKS else 1
+        while True:
+            left -= 1
+            try:
+                return self._ask(request, on_event)
+            except ConnectionError as error:
+                self.close()
+                if not left:
+                    raise ClientError(
+                        f"lost the connection to the engine; see {self._home}/engine.log, "
+                        "and whether the change was made, before you try again"
+                    ) from error
+
+    def _ask(self, request: bytes, on_event: Event | None) -> Any:
+        stream = self._connected()
+        stream.sendall(request)
         for line in self._lines(stream):
             answer = json.loads(line)
             if "event" in answer:
@@ -80,13 +97,14 @@ class Client:
                 raise AnswerError(answer["error"]["message"], answer["error"]["kind"])
             else:
                 return answer["result"]
-        raise ClientError(f"the engine went away; see {self._home}/engine.log")
+        raise ConnectionResetError("no answer")
 
     def close(self) -> None:
         """Hang up."""
         if self._stream is not None:
             self._stream.close()
             self._stream = None
+        self._buffer = b""
 
     def _connected(self) -> socket.socket:
         if self._stream is None:

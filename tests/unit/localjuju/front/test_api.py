@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import json
 import socket
@@ -76,6 +77,61 @@ def test_parameters_of_the_wrong_type_are_told(
     talk.close()
 
 
+class Crashing:
+    """An engine that reads a request and ends, so many times; then it answers."""
+
+    def __init__(self, settings: Settings, crashes: int, connections: int = 2) -> None:
+        self._connections = connections
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(settings.socket))
+        self._listener.listen()
+        self._crashes = crashes
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        for number in range(self._connections):
+            stream, _ = self._listener.accept()
+            with stream, stream.makefile("rb") as lines:
+                lines.readline()
+                if number == self._crashes:
+                    stream.sendall(b'{"result": []}\n')
+        self._listener.close()
+
+
+def test_a_question_is_asked_again_when_the_engine_ends_under_it(settings: Settings) -> None:
+    Crashing(settings, crashes=1)
+    with contextlib.closing(Client(settings.home)) as talk:
+        assert talk.call("models") == []
+
+
+def test_an_engine_that_ends_again_and_again_is_told(settings: Settings) -> None:
+    Crashing(settings, crashes=2)
+    with pytest.raises(ClientError, match="lost the connection to the engine"):
+        Client(settings.home).call("models")
+
+
+def test_a_change_is_not_asked_for_twice(settings: Settings) -> None:
+    Crashing(settings, crashes=1, connections=1)
+    with pytest.raises(ClientError, match="whether the change was made"):
+        Client(settings.home).call("scale", model="m", app="a", count=1)
+
+
+def test_a_model_that_does_not_go_in_time_is_told(
+    painted: Any, engine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("localjuju.api._models._PROGRESS", 0.05)
+    forever = asyncio.Event()
+
+    async def take_down(*_: Any, **__: Any) -> None:
+        await forever.wait()
+
+    monkeypatch.setattr(engine.engine, "destroy_model", take_down)
+    talk = Client(engine.settings.home)
+    with pytest.raises(AnswerError, match=r"timed out waiting for model .* it goes on"):
+        talk.call("destroy_model", model="m", timeout=0.1)
+    talk.close()
+
+
 def test_a_client_that_hangs_up_ends_what_only_waits(painted: Any, engine: Any) -> None:
     request = {
         "method": "debug_log",
@@ -139,12 +195,10 @@ def test_unused_charms_and_resources_are_swept_up(
     painted.ok("attach-resource", "paint", f"palette={tmp_path}/palette")
     assert [path.read_text() for path in (home / "resources").iterdir()] == ["two"]
     painted.ok("refresh", "paint", "--path", str(other.packed(tmp_path / "newer.charm")))
-    painted.ok(
-        *("wait-for", "application", "paint", "--timeout", "20s"),
-        *("--query", 'charm-url=="local:paint-k8s-1" && status=="active"'),
-    )
+    unit = engine.engine.models["m"].units["paint/0"]
+    wait_for(lambda: unit.charm_url == "local:paint-k8s-1")  # nobody runs the old one any more
     painted.ok("attach-resource", "paint", "paint-image=x/other:2")
-    wait_for(lambda: before not in (home / "charms").iterdir())
+    assert before not in (home / "charms").iterdir()
     assert len(list((home / "charms").iterdir())) == 1
 
 

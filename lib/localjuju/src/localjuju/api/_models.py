@@ -51,8 +51,14 @@ async def add_model(call: Call) -> str:
 
 
 async def destroy_model(call: Call) -> None:
-    """Remove a model; report what is left of it while that lasts."""
+    """Remove a model; report what is left of it while that lasts.
+
+    Raises:
+        ChangeError: It lasts longer than `timeout` seconds; it goes on nevertheless.
+    """
     model = call.model
+    limit = call.params.seconds("timeout")
+    give_up = None if limit is None else call.now + limit
     if call.params.flag("destroy_storage"):
         for unit in model.units.values():
             unit.destroy_storage = True
@@ -64,6 +70,12 @@ async def destroy_model(call: Call) -> None:
         if done:
             await work
             break
+        if give_up is not None and call.now >= give_up:
+            work.cancel()  # ends the waiting only
+            raise changes.ChangeError(
+                f'timed out waiting for model "{model.name}" to be removed; it goes on. What '
+                "holds it back: juju status; to pass over failing hooks: --force"
+            )
         await call.emit({"applications": len(model.applications), "units": len(model.units)})
     async with call.intake:
         sweep(call.engine)

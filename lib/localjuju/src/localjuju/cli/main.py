@@ -158,6 +158,9 @@ def run(group: click.Group, arguments: list[str], name: str) -> None:
         # The reader has seen enough; Python would complain once more when it flushes.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except OSError as error:
+        click.echo(f"ERROR {error}", err=True)
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -81,7 +81,7 @@ def destroy_model(
     timeout: float | None,
 ) -> None:
     """Remove a model with everything in it, and wait until nothing is left."""
-    del no_wait, timeout
+    del no_wait
     if release_storage:
         raise click.ClickException(
             "cannot release storage: it lives in the model; leave --release-storage out"
@@ -114,6 +114,7 @@ def destroy_model(
         model=model,
         force=force,
         destroy_storage=destroy_storage,
+        timeout=timeout,
     )
     if session.current_model() == model:
         session.switch("")

@@ -59,8 +59,9 @@ async def dispatch(
             raise
         finally:
             reading.cancel()
-    except OSError as error:
-        raise SubstrateError(f"lost the unit agent at {path}: {error}") from error
+    except OSError as error:  # TimeoutError, too, which says nothing of itself
+        reason = str(error) or "no answer"
+        raise SubstrateError(f"lost the unit agent at {path}: {reason}") from error
     finally:
         writer.close()
 
