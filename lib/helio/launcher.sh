@@ -67,7 +67,7 @@ ensure_uv() {
             "$root/uv.lock" | tr -d '\n'
         echo
     } >"$work/requirements.txt"
-    "$work/bin/python" -m pip --disable-pip-version-check -q install --no-deps \
+    "$work/bin/python" -m pip --disable-pip-version-check --no-cache-dir -q install --no-deps \
         --only-binary :all: --require-hashes -r "$work/requirements.txt" >&2 ||
         fail "cannot get uv $version from the Python package index: is the network reachable?"
     rm -rf "$root/build/uv-$version"

