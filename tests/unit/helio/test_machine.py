@@ -91,6 +91,16 @@ def test_low_limits_are_raised_and_the_former_values_journalled(host, limits, re
     assert "fs.inotify.max_user_instances = 1024" in host.files[machine.KERNEL_FILE]
 
 
+def test_limits_that_an_interrupted_run_raised_stay_in_the_file(host, limits, reporter):
+    name, other = machine.KERNEL_MINIMUM
+    host.files[machine.kernel_path(other)] = "1\n"
+    limits.apply(host, reporter)
+    host.files[machine.kernel_path(name)] = f"{machine.KERNEL_MINIMUM[name]}\n"
+    host.files[machine.kernel_path(other)] = "1\n"  # the power went before the second was set
+    limits.apply(host, reporter)
+    assert host.files[machine.KERNEL_FILE].count(" = ") == 2
+
+
 def test_high_limits_stay(host, limits, reporter):
     for name in machine.KERNEL_MINIMUM:
         host.files[machine.kernel_path(name)] = "9999999\n"

@@ -131,13 +131,17 @@ class SetKernel:
             return
         for name in too_low:
             journal.add_kernel(name, host.read(kernel_path(name)).strip())
+        journal.add_file(KERNEL_FILE)
+        # The file first, and with what an interrupted run has raised already: the values of now
+        # alone tell whether this step is done.
+        raised = [name for name in KERNEL_MINIMUM if name in journal.read().kernel]
+        lines = (f"{name.replace('/', '.')} = {KERNEL_MINIMUM[name]}\n" for name in raised)
+        host.write(KERNEL_FILE, "# Written by helio; helio destroy removes it.\n" + "".join(lines))
+        for name in too_low:
             reporter.note(f"{name} = {KERNEL_MINIMUM[name]}")
             # Written in place and not by Host.write: /proc knows no renaming.
             value = str(KERNEL_MINIMUM[name])
             host.run(Command(("tee", str(kernel_path(name))), input=value))
-        journal.add_file(KERNEL_FILE)
-        lines = (f"{name.replace('/', '.')} = {KERNEL_MINIMUM[name]}\n" for name in too_low)
-        host.write(KERNEL_FILE, "# Written by helio; helio destroy removes it.\n" + "".join(lines))
 
 
 def _too_low(host: Host) -> list[str]:

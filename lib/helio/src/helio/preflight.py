@@ -11,11 +11,12 @@ import shutil
 from pathlib import Path
 
 from helio.host import HelioError, Host
-from helio.packing import ARCHITECTURES, BASES
+from helio.packing import BASES
 from helio.report import Reporter
 from helio.settings import Settings
 
 GIB = 1024**3
+MACHINE = "x86_64"  # the release's images and charms are made for it
 MINIMUM_CPUS = 2
 MINIMUM_MEMORY = 4 * GIB  # the first control plane needs about half of it
 MINIMUM_DISK = 12 * GIB  # images, their build, and room for the database
@@ -81,8 +82,8 @@ def problems(facts: Facts) -> list[str]:
         found.append("helio needs root to start containers: run it with sudo")
     if facts.base not in BASES:
         found.append(f"{facts.base} is not supported: use {' or '.join(sorted(BASES))}")
-    if facts.machine not in ARCHITECTURES.values():
-        found.append(f"architecture {facts.machine} is not supported: use x86_64 or aarch64")
+    if facts.machine != MACHINE:
+        found.append(f"architecture {facts.machine} is not supported: use {MACHINE}")
     if facts.cpus < MINIMUM_CPUS:
         found.append(f"{facts.cpus} processor: give the machine {MINIMUM_CPUS} or more")
     if facts.memory < MINIMUM_MEMORY * 0.95:  # firmware and kernel keep some for themselves
@@ -155,7 +156,8 @@ def _overlaps(facts: Facts) -> list[str]:
     wanted = ipaddress.IPv4Network(facts.subnet)
     return [
         f"subnet {facts.subnet} overlaps the machine's route to {route}: "
-        "put `subnet: <another network>` into helio.yaml in the home folder"
+        "put `subnet: <another network>` into helio.yaml in the home folder, and for a second "
+        "cloud on this machine `instance: <another name>`, too"
         for route in facts.routes
         if wanted.overlaps(ipaddress.IPv4Network(route))
     ]
