@@ -1,3 +1,4 @@
+import io
 import json
 
 import click
@@ -145,6 +146,31 @@ def test_an_interrupted_command_says_how_to_go_on(monkeypatch, invoke):
     assert "run the same command again" in err
 
 
+def test_destroy_wants_an_answer_where_nobody_can_give_one(monkeypatch, invoke):
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
+    code, _, err = invoke("destroy")
+    assert code == 1
+    assert "scripts give --yes" in err
+
+
+def test_a_no_changes_nothing(monkeypatch, invoke, no_cloud):
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+    monkeypatch.setattr("click.confirm", lambda _question: False)
+    for command in ("bootstrap", "destroy"):
+        code, _, err = invoke(command)
+        assert code == 1
+        assert f"cannot {command}: the answer was no; nothing was changed" in err
+    assert list(no_cloud.iterdir()) == []
+
+
+def test_bootstrap_goes_on_where_nobody_can_be_asked(monkeypatch, invoke):
+    began = []
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    monkeypatch.setattr("helio.cli.bootstrap._run", lambda *arguments: began.append(arguments))
+    assert invoke("bootstrap")[0] == 0
+    assert len(began) == 1
+
+
 def test_destroying_nothing_is_no_error(invoke):
     code, out, _ = invoke("destroy", "--dry-run")
     assert code == 0
@@ -171,7 +197,7 @@ def test_a_file_with_credentials_is_for_the_user_behind_sudo(monkeypatch, tmp_pa
     owners = []
     monkeypatch.setenv("SUDO_UID", "1000")
     monkeypatch.setenv("SUDO_GID", "1001")
-    monkeypatch.setattr("os.chown", lambda *arguments: owners.append(arguments))
+    monkeypatch.setattr("os.chown", lambda *arguments, **_: owners.append(arguments))
     output = tmp_path / "clouds.yaml"
     credentials._hand_over(LocalHost(), "secret", output)
     assert output.stat().st_mode & 0o777 == 0o600

@@ -1,3 +1,4 @@
+import http.client
 import http.server
 import json
 import ssl
@@ -85,6 +86,15 @@ def test_an_action_that_fails_is_named():
         clients.read_account(Failing({}))
 
 
+def test_a_refusal_of_juju_is_told_with_its_reason():
+    class Refusing(Charms):
+        def run(self, unit, action, params=None, *, wait=None):
+            raise jubilant.CLIError(1, ["juju", "run"], "", "ERROR model openstack not found\n")
+
+    with pytest.raises(HelioError, match=r"model openstack not found.*helio status"):
+        clients.read_ca(Refusing({}))
+
+
 def test_the_password_is_not_in_the_accounts_text():
     assert ACCOUNT.password not in repr(ACCOUNT)
 
@@ -167,6 +177,20 @@ def test_a_token_brings_the_catalogue(keystone, account, certificate):
 def test_a_service_that_is_still_starting_is_asked_again(keystone, account, certificate):
     keystone[1].insert(0, (503, {}))
     assert clients.issue_token(account, certificate[0].read_text())
+
+
+def test_half_an_answer_is_a_service_that_restarts(monkeypatch, account, certificate):
+    whole = http.client.HTTPResponse.read
+    halves = [http.client.IncompleteRead(b"{")]
+
+    def read(response):
+        if halves:
+            raise halves.pop()
+        return whole(response)
+
+    monkeypatch.setattr("http.client.HTTPResponse.read", read)
+    assert clients.issue_token(account, certificate[0].read_text())
+    assert not halves
 
 
 def test_a_refused_login_is_told_at_once(keystone, account, certificate):

@@ -15,6 +15,7 @@ import tenacity
 import yaml
 
 from helio.host import HelioError
+from helio.waiting import last_line
 
 IDENTITY = "keystone"
 AUTHORITY = "self-signed-certificates"
@@ -167,6 +168,8 @@ def issue_token(account: Account, ca: str) -> tuple[str, ...]:
         )
         response = connection.getresponse()
         body = response.read()
+    except http.client.HTTPException as error:  # half an answer: a server that restarts
+        raise ConnectionError(f"{account.auth_url} answered with {error!r}") from error
     finally:
         connection.close()
     if response.status in (502, 503, 504):
@@ -194,6 +197,7 @@ def _act(juju: Actions, application: str, action: str) -> Mapping[str, str]:
     except jubilant.TaskError as error:
         raise HelioError(f"cannot run {action} on {application}: {error.task.message}") from error
     except (jubilant.CLIError, ValueError, TimeoutError) as error:
+        reason = last_line(error) if isinstance(error, jubilant.CLIError) else str(error)
         raise HelioError(
-            f"cannot run {action} on {application}: is the cloud up? See: helio status"
+            f"cannot run {action} on {application}: {reason}; is the cloud up? See: helio status"
         ) from error

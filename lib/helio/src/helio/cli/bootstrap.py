@@ -5,7 +5,15 @@ import sys
 import click
 
 from helio import bootstrap as steps
-from helio.cli.context import alone, current, dry_run_option, logged_host, require_root, yes_option
+from helio.cli.context import (
+    alone,
+    confirm,
+    current,
+    dry_run_option,
+    logged_host,
+    require_root,
+    yes_option,
+)
 from helio.embedded import DryRunJuju, Engine
 from helio.host import DryRunHost, HelioError, LocalHost
 from helio.plan import STALL, read_plan
@@ -54,8 +62,8 @@ def bootstrap(substrate: str, stall_limit: float, dry_run: bool, yes: bool) -> N
     if dry_run:
         return _rehearse(found, stall_limit)
     require_root("bootstrap")
-    if not yes:
-        click.confirm(f"Make a cloud in {found.home} and install what it needs?", abort=True)
+    if not yes and sys.stdin.isatty():  # nothing is lost by it, so it needs no answer
+        confirm("bootstrap", f"Make a cloud in {found.home} and install what it needs?")
     with alone(found, "bootstrap"):
         _run(found, stall_limit)
 

@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import logging
 import os
+import sys
 from collections.abc import Callable, Generator
 from typing import Any
 
@@ -59,6 +60,18 @@ def require_cloud(what: str) -> Settings:
     if not (found.engine_home / "settings.json").is_file():
         raise HelioError(f"cannot {what}: there is no cloud in {found.home}; run: helio bootstrap")
     return found
+
+
+def confirm(what: str, question: str) -> None:
+    """Ask before something is changed.
+
+    Raises:
+        HelioError: the answer is no, or there is nobody to ask.
+    """
+    if not sys.stdin.isatty():
+        raise HelioError(f"cannot {what}: nobody can be asked here; scripts give --yes")
+    if not click.confirm(question):
+        raise HelioError(f"cannot {what}: the answer was no; nothing was changed")
 
 
 def logged_host(found: Settings) -> LocalHost:

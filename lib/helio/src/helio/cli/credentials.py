@@ -54,5 +54,5 @@ def _hand_over(host: Host, text: str, output: Path | None) -> None:
     # Through sudo the file is for the user who called it.
     user, group = os.environ.get("SUDO_UID"), os.environ.get("SUDO_GID")
     if user and group:
-        os.chown(path, int(user), int(group))
+        os.chown(path, int(user), int(group), follow_symlinks=False)
     click.echo(f"wrote {path}", err=True)

@@ -5,7 +5,14 @@ import sys
 import click
 
 from helio import destroy as removal
-from helio.cli.context import alone, current, dry_run_option, require_root, yes_option
+from helio.cli.context import (
+    alone,
+    confirm,
+    current,
+    dry_run_option,
+    require_root,
+    yes_option,
+)
 from helio.host import DryRunHost, Host, LocalHost
 from helio.report import PlainReporter, reporter
 from helio.settings import Settings
@@ -34,7 +41,7 @@ def destroy(purge: bool, dry_run: bool, yes: bool) -> None:
         return rehearse(removal.steps(found, find_tree(), purge), host, tell)
     require_root("destroy")
     if not yes:
-        click.confirm(f"Remove the cloud in {found.home} with all its data?", abort=True)
+        confirm("destroy", f"Remove the cloud in {found.home} with all its data?")
     with alone(found, "destroy"):
         _run(found, LocalHost(), purge)
 
