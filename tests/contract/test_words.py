@@ -16,13 +16,10 @@ OWN = pathlib.Path(__file__).relative_to(ROOT).as_posix()
 GENERATED = re.compile(r"(^|/)(uv\.lock|[a-z-]*\.lock|upper-constraints\.txt)$|^LICENSE$")
 
 FORBIDDEN = {
-    "a path of somebody's machine": r"(?<![\w.])/work/|\.pyenv|/home/(?!helio)\w+/\w",
-    "how the text came about": (
-        r"\b(claude|anthropic|chatgpt|openai|llm|copilot|subagents?|the briefs?|"
-        r"language model|(this|our|my|previous|next|another) session)\b"
+    "a path of somebody's machine": r"/home/(?!helio)\w+/\w|/Users/\w",
+    "a host outside": (  # where packages and images come from is the machine's own set-up
+        r"https?://(?![\w.-]*example\.)[\w-]+(\.[\w-]+)*\.(com|org|net|io|dev)\b"
     ),
-    "a package registry's host": r"pypi\.org|pythonhosted\.org|npmjs\.|crates\.io|rubygems\.org",
-    "an image registry": r"\b(docker|quay|ghcr|gcr)\.io\b",
     "a note to oneself": r"\b(TODO|FIXME|XXX|HACK)\b",
 }
 
