@@ -1,6 +1,7 @@
 """Measure the first cloud. The table at the end shows every figure beside its aim."""
 
 import json
+import re
 import statistics
 from pathlib import Path
 
@@ -49,8 +50,23 @@ def test_hooks_until_settled_stay_near_the_least(measured, table):
     assert all(extra <= 12 for extra in over.values()), over
 
 
+WORKLOADS = (("mariadb/0", "mariadb"), ("keystone/0", "keystone"), ("placement/0", "placement"))
+
+
+def test_files_are_rendered_once_during_bootstrap(measured, table):
+    for unit, _ in WORKLOADS:
+        log = measured.cloud.juju.cli(
+            "debug-log", "--replay", "--no-tail", "--include", unit, "--level", "INFO"
+        )
+        written = re.findall(r"wrote (/\S+)$", log, re.MULTILINE)
+        again = sorted({path for path in written if written.count(path) > 1})
+        most = max(written.count(path) for path in set(written))
+        table.add(f"renders of the files of {unit}, at most", str(most), "1")
+        assert again == [], f"{unit}: {again}"
+
+
 def test_every_process_is_started_once_during_bootstrap(measured, table):
-    for unit, container in (("keystone/0", "keystone"), ("placement/0", "placement")):
+    for unit, container in WORKLOADS:
         text = measured.cloud.pebble(unit, container, "changes", "--abs-time")
         ends = [
             line.split()[2] for line in text.splitlines()[1:] if "service" in line and "Do" in line

@@ -212,6 +212,18 @@ def test_a_unit_that_is_being_taken_away_is_not_changed_before_its_stop(ctx, run
     assert not stopped.get_container("web").services["web-api"].is_running()
 
 
+def test_the_log_names_each_file_that_is_written_and_only_when_it_is(ctx, running):
+    def written():
+        return [line.message for line in ctx.juju_log if line.message.startswith("wrote ")]
+
+    assert written().count("wrote /etc/web/web.conf") == 1
+    before = written()
+    ctx.run(ctx.on.config_changed(), running)
+    assert written() == before
+    config_changed(ctx, running, debug=True)
+    assert written()[len(before) :] == ["wrote /etc/web/web.conf"]
+
+
 # --- restarts ----------------------------------------------------------------------------------
 
 

@@ -141,6 +141,7 @@ def ensure_file(container: ops.Container, content: Content) -> bool:
         user=content.user,
         group=content.group,
     )
+    logger.info("wrote %s", content.path)
     return True
 
 
