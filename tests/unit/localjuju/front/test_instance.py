@@ -51,6 +51,22 @@ def test_init_writes_private_settings_and_does_nothing_twice(
     assert (load(home).charm_base, load(home).warm) == ("x/base:2", True)
 
 
+def test_a_name_that_another_engine_has_is_refused(
+    localjuju: Any, words: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("localjuju.cli.instance._LINKS", tmp_path / "net")
+    (tmp_path / "net" / "other-svc").mkdir(parents=True)
+    answer = localjuju("init", *given(words, instance="other"))
+    assert answer.code == 1
+    assert "instance name other" in answer.stderr
+    assert "ip link delete other-svc" in answer.stderr
+    assert not (Path(words["--home"]) / "settings.json").exists()
+    assert localjuju("init", *given(words)).code == 0
+    (tmp_path / "net" / "t-svc").mkdir()
+    again = localjuju("init", *given(words, charm_base="x/base:2"))
+    assert again.code == 0, "its own link is no other engine's"
+
+
 def test_the_hook_client_is_compiled_when_none_is_given(
     localjuju: Any, words: dict[str, str]
 ) -> None:

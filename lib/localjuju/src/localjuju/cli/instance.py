@@ -20,6 +20,7 @@ from localjuju.settings import DEFAULT_HOME, HOME_VARIABLE, Settings, SettingsEr
 
 _INSTANCE = re.compile(r"[a-z][a-z0-9-]{0,19}")
 _SOCKET_LIMIT = 107
+_LINKS = Path("/sys/class/net")
 _FIXED = ("instance", "subnet", "store_root", "store_runroot")
 """What cannot change while models exist: pods and addresses hang on it."""
 
@@ -88,7 +89,9 @@ def init(
     if held == wanted:
         click.echo(f"The engine in {home} is set up already.")
         return
-    if held is not None:
+    if held is None:
+        _refuse_taken(instance)
+    else:
         _replace(held, wanted)
     save(wanted)
     click.echo(f"The engine in {home} is set up. Next: export {HOME_VARIABLE}={home}; juju models")
@@ -101,6 +104,19 @@ def _held(home: Path) -> Settings | None:
         return load(home)
     except SettingsError as error:
         raise click.ClickException(str(error)) from error
+
+
+def _refuse_taken(instance: str) -> None:
+    """Refuse a name under which another engine has made things on this host."""
+    from localjuju.substrate import names
+
+    link = names.service_link(instance)
+    if (_LINKS / link).exists():
+        raise click.ClickException(
+            f"cannot use the instance name {instance}: another engine on this host has it (link "
+            f"{link}); choose another --instance, or, if that engine's folder is gone, remove "
+            f"what it left: ip link delete {link}"
+        )
 
 
 def _replace(held: Settings, wanted: Settings) -> None:
