@@ -381,7 +381,7 @@ class Provider:
         )
 
     def _answer(self, account: Account, cloud: Cloud) -> Publish:
-        public, internal = _parts(cloud.public_url), _parts(cloud.internal_url)
+        public, internal = url_parts(cloud.public_url), url_parts(cloud.internal_url)
         told = ProviderBag(
             api_version="v3",
             auth_protocol=public[0],
@@ -429,7 +429,7 @@ class Provider:
         )
 
 
-def _parts(url: str) -> tuple[str, str, str]:
+def url_parts(url: str) -> tuple[str, str, str]:
     """Give protocol, host and port of a URL; the port by the protocol if the URL has none."""
     parts = urllib.parse.urlsplit(url)
     port = parts.port or (443 if parts.scheme == "https" else 80)

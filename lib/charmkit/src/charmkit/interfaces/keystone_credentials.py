@@ -8,10 +8,10 @@ Source: sunbeam-charms, `keystone_k8s/v0/identity_credentials`.
 """
 
 import dataclasses
-import urllib.parse
 from collections.abc import Iterable
 
 from charmkit.interfaces import _base
+from charmkit.interfaces.keystone import DEFAULT_REGION, Named, url_parts
 from charmkit.spec import (
     Bag,
     BagValue,
@@ -22,9 +22,6 @@ from charmkit.spec import (
     SecretRef,
     Snapshot,
 )
-
-DEFAULT_REGION = "RegionOne"
-
 
 # --- the wire ----------------------------------------------------------------------------------
 
@@ -172,14 +169,6 @@ class Account:
     password: str = dataclasses.field(repr=False)
 
 
-@dataclasses.dataclass(frozen=True)
-class Named:
-    """A domain or project: its name, and its id in Keystone if that is known."""
-
-    name: str
-    id: str = ""
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Cloud:
     """What Keystone tells every client about itself.
@@ -270,16 +259,15 @@ class Provider:
         )
 
     def _answer(self, account: Account, cloud: Cloud) -> Publish:
-        public = urllib.parse.urlsplit(cloud.public_url)
-        internal = urllib.parse.urlsplit(cloud.internal_url)
+        public, internal = url_parts(cloud.public_url), url_parts(cloud.internal_url)
         told = ProviderBag(
             api_version="v3",
-            auth_host=public.hostname,
-            auth_port=_port(public),
-            auth_protocol=public.scheme,
-            internal_host=internal.hostname,
-            internal_port=_port(internal),
-            internal_protocol=internal.scheme,
+            auth_protocol=public[0],
+            auth_host=public[1],
+            auth_port=public[2],
+            internal_protocol=internal[0],
+            internal_host=internal[1],
+            internal_port=internal[2],
             project_name=cloud.project.name,
             project_id=cloud.project.id or None,
             user_domain_name=cloud.user_domain.name,
@@ -303,10 +291,6 @@ class Provider:
         if not username:
             return None
         return Request(relation_id=relation.id, app=relation.app, username=username)
-
-
-def _port(url: urllib.parse.SplitResult) -> str:
-    return str(url.port or (443 if url.scheme == "https" else 80))
 
 
 # --- test data ---------------------------------------------------------------------------------
