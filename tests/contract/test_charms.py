@@ -177,6 +177,20 @@ def test_a_follower_starts_on_what_the_leader_left(charm, active, make_world, pr
     assert programs.commands == [], "only the leader runs tasks"
 
 
+def test_a_unit_that_is_being_taken_away_stays_as_it_is_while_its_relations_break(charm, active):
+    for endpoint in sorted(charm.endpoints("requires").keys() - set(charm.required)):
+        active.integrate(endpoint)
+    active.settle()
+    active.run(active.context.on.update_status())
+    before = active.facts()
+    leaving = dataclasses.replace(active.state, planned_units=0)
+    for endpoint in sorted({*charm.endpoints("requires"), *charm.endpoints("provides")}):
+        active.state = leaving
+        active.break_(endpoint)
+        now = active.facts()
+        assert (now["files"], now["layers"]) == (before["files"], before["layers"]), endpoint
+
+
 def test_a_stop_takes_the_unit_out_of_service(charm, active):
     active.run(active.context.on.stop())
     for name in charm.containers:
