@@ -398,6 +398,18 @@ def test_an_action_that_cannot_run_is_refused(
     refused(deployed, words, lambda m: changes.enqueue_action(m, unit, name, parameters, NOW))
 
 
+def test_only_so_many_tasks_that_ended_are_kept(
+    deployed: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("localjuju.changes._tasks.KEPT", 2)
+    waiting = changes.enqueue_action(deployed, "paint/0", "spill", {}, NOW)
+    for _ in range(4):
+        ended = changes.enqueue_action(deployed, "paint/0", "spill", {}, NOW)
+        ended.status = "completed"
+    newest = changes.enqueue_action(deployed, "paint/0", "spill", {}, NOW)
+    assert sorted(deployed.actions) == [waiting.id, ended.id - 1, ended.id, newest.id]
+
+
 def test_the_leader_is_found_by_name(deployed: Model) -> None:
     deployed.applications["paint"].leader = "paint/1"
     action = changes.enqueue_action(deployed, "paint/leader", changes.EXEC, {"command": "x"}, NOW)

@@ -11,6 +11,8 @@ from localjuju.changes._errors import unit as find_unit
 from localjuju.model import Action, Model
 
 EXEC = "juju-exec"
+KEPT = 500
+"""How many tasks that have ended are kept: each one is looked at with every change of the model."""
 
 
 def resolve_unit(model: Model, name: str) -> str:
@@ -73,7 +75,14 @@ def enqueue_action(
     )
     model.next_action_id += 1
     model.actions[action.id] = action
+    _forget_oldest(model)
     return action
+
+
+def _forget_oldest(model: Model) -> None:
+    ended = [a.id for a in model.actions.values() if a.status not in {"pending", "running"}]
+    for number in sorted(ended)[: max(0, len(ended) - KEPT)]:
+        del model.actions[number]
 
 
 def cancel_task(model: Model, number: int, now: float) -> Action:
