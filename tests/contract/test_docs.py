@@ -20,6 +20,7 @@ from helio.cli import reference
 from helio.cli.main import helio
 from helio.embedded import program
 from helio.tree import find_tree
+from localjuju.cli import reference as engine_reference
 from localjuju.cli.main import juju_group, localjuju_group
 
 ROOT = find_tree().root
@@ -163,6 +164,13 @@ def test_every_page_is_reached_from_the_index():
 def test_the_reference_is_what_the_program_says():
     assert reference.path(find_tree()).read_text() == reference.render(), (
         "run `python -m helio.cli.reference` and commit the result"
+    )
+
+
+def test_the_engines_reference_is_what_its_programs_say():
+    page = ROOT / "docs" / "reference" / "juju.md"
+    assert page.read_text() == engine_reference.render(), (
+        f"run `python -m localjuju.cli.reference {page.relative_to(ROOT)}` and commit the result"
     )
 
 
