@@ -59,9 +59,13 @@ class Recorder(Runner):
     def __init__(self) -> None:
         super().__init__("")
         self.rules: list[str] = []
+        self.failures = 0  # how often the rules cannot be loaded
 
     async def run(self, argv: object, stdin: bytes = b"", *, waits: bool = True) -> Done:
         if argv == ("nft", "-f", "-"):
+            if self.failures:
+                self.failures -= 1
+                return Done(1, b"", b"Device or resource busy")
             self.rules.append(stdin.decode())
         return Done(0, b"[]", b"")
 
@@ -99,6 +103,22 @@ def test_a_new_engine_leaves_traffic_where_it_was_until_it_knows_better(here: Se
     async def story() -> list[str]:
         world = World(here)
         await world.forwarder.set_services([SERVICE])
+        return world.backends()
+
+    assert asyncio.run(story()) == ["10.70.0.11"]
+
+
+def test_a_change_of_readiness_is_not_lost_when_loading_fails(
+    here: Settings, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("localjuju.substrate.forwarder._AGAIN", 0.0)
+
+    async def story() -> list[str]:
+        world = World(here)
+        await world.forwarder.set_services([SERVICE])
+        world.ready[("shop", "web/1")] = True
+        world.runner.failures = 2
+        await world.forwarder.follow()
         return world.backends()
 
     assert asyncio.run(story()) == ["10.70.0.11"]

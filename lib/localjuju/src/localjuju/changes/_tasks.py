@@ -12,7 +12,7 @@ from localjuju.model import Action, Model
 
 EXEC = "juju-exec"
 KEPT = 500
-"""How many tasks that have ended are kept: each one is looked at with every change of the model."""
+"""How many tasks that have ended are kept: each is looked at with every change of a model."""
 
 
 def resolve_unit(model: Model, name: str) -> str:

@@ -1,6 +1,6 @@
 """The reference page of `juju` and `localjuju`, made from the commands themselves.
 
-Run `python -m localjuju.cli.reference docs/reference/juju.md` to write it; a test compares the two.
+Run `python -m localjuju.cli.reference docs/reference/juju.md` to write it; a test compares them.
 """
 
 from __future__ import annotations

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import logging
 from collections.abc import Callable, Mapping, Sequence
 
 from localjuju.settings import Settings
 from localjuju.substrate import commands, firewall, hosts, links, names, records
-from localjuju.substrate.protocol import ServiceSpec
+from localjuju.substrate.protocol import ServiceSpec, SubstrateError
 from localjuju.substrate.records import Forwarding, Key, PodRecord
 from localjuju.substrate.runner import Runner
+
+_LOG = logging.getLogger(__name__)
+_AGAIN = 1.0  # seconds
 
 
 class Forwarder:
@@ -77,6 +81,19 @@ class Forwarder:
             await self._runner.check("load the firewall's rules", load, rules.encode())
             self._loaded = rules
             records.save_forwarding(self._settings, self._state)
+
+    async def follow(self) -> None:
+        """Update after a unit became ready, or is no more, however often it takes.
+
+        A change of readiness is told once: where the update fails, nobody else would try again.
+        """
+        while True:
+            try:
+                await self.update()
+                return
+            except SubstrateError as error:
+                _LOG.warning("%s; trying again", error)
+                await asyncio.sleep(_AGAIN)
 
     def _is_ready(self, key: Key) -> bool:
         known = self._readiness(key)

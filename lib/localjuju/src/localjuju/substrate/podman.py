@@ -188,7 +188,7 @@ class PodmanSubstrate:
             after,
             was_ready=self._forwarder.had_traffic(key),
             emit=self._events.put_nowait,
-            on_ready=lambda _: self._spawn(self._forwarder.update()),
+            on_ready=lambda _: self._spawn(self._forwarder.follow()),
             on_silence=partial(self._pods.heal, key),
         )
 
