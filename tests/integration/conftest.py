@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from cloudtest import build_caches
 
 from helio import images
-from helio.pebble import candidates
 from helio.settings import Settings as CloudSettings
 from localjuju.hooks.build import ensure_client
 from localjuju.settings import Settings
@@ -16,7 +16,8 @@ from localjuju.settings import Settings
 
 @pytest.fixture(scope="session")
 def image_store() -> images.Store:
-    """The store with the images that `helio images build` made."""
+    """The store with the images, which are built now where they are missing."""
+    build_caches()
     return images.Store()
 
 
@@ -33,13 +34,10 @@ def base_image(image_store: images.Store) -> str:
 
 
 @pytest.fixture(scope="session")
-def pebble_program() -> Path:
-    """The Pebble program of this machine."""
-    cloud = CloudSettings()
-    known = [cloud.pebble, *sorted(cloud.cache.glob("pebble/*/pebble")), *candidates()]
-    found = next((path for path in known if path.is_file()), None)
-    assert found, f"no Pebble at {known}: set one up with `helio bootstrap`, or put it on the path"
-    return found
+def pebble_program(image_store: images.Store) -> Path:
+    """The Pebble program of this machine, which came with the images."""
+    assert image_store
+    return CloudSettings().pebble
 
 
 @pytest.fixture(scope="session")

@@ -16,10 +16,14 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import jubilant
 import requests
 import yaml
+
+from helio import pebble
+from helio.host import LocalHost
 
 ROOT = Path(__file__).resolve().parents[2]
 HOME = Path("/var/lib/helio-test")
@@ -249,22 +253,30 @@ def look() -> dict[str, list[str]]:
     }
 
 
+def build_caches() -> None:
+    """Make what is made once per machine: the images, and Pebble."""
+    ordinary = {k: v for k, v in os.environ.items() if k != "HELIO_HOME"}
+    run([str(ROOT / "helio"), "images", "build"], ordinary)
+    scratch = CACHES / "cache" / "pebble-build"
+    pebble.ensure_pebble(LocalHost(), CACHES / "bin" / "pebble", scratch)
+
+
 @contextlib.contextmanager
 def bootstrapped() -> Iterator[Cloud]:
     """Bootstrap a cloud as a user would, and take it away at the end.
 
-    The images are built in the machine's ordinary home, where they stay for the next time.
+    Images and Pebble are made in the machine's ordinary home and stay there for the next time.
     """
-    run([str(ROOT / "helio"), "images", "build"])
+    build_caches()
     HOME.mkdir(parents=True, exist_ok=True, mode=0o700)
     (HOME / "helio.yaml").write_text(yaml.safe_dump(SETTINGS))
     copy_images(CACHES / "storage", HOME / "storage")
     for name in ("cache/sbom", "bin"):  # what is made once per machine
         if (CACHES / name).is_dir():
             shutil.copytree(CACHES / name, HOME / name, dirs_exist_ok=True)
-    os.environ["HELIO_HOME"] = str(HOME)
-    os.environ["LOCALJUJU_HOME"] = str(HOME / "engine")
-    run([str(ROOT / "helio"), "bootstrap", "--yes"])
-    juju = jubilant.Juju(model="openstack", cli_binary=str(ROOT / ".venv" / "bin" / "juju"))
-    yield Cloud(HOME, juju)
-    run([str(ROOT / "helio"), "destroy", "--yes"])
+    places = {"HELIO_HOME": str(HOME), "LOCALJUJU_HOME": str(HOME / "engine")}
+    with mock.patch.dict(os.environ, places):
+        run([str(ROOT / "helio"), "bootstrap", "--yes"])
+        juju = jubilant.Juju(model="openstack", cli_binary=str(ROOT / ".venv" / "bin" / "juju"))
+        yield Cloud(HOME, juju)
+        run([str(ROOT / "helio"), "destroy", "--yes"])
