@@ -10,7 +10,7 @@ from helio import bootstrap, bundle
 from helio.bootstrap import SetUpEngine
 from helio.deployment import AddModel, Deploy, Settle
 from helio.embedded import DryRunJuju, Engine
-from helio.host import DryRunHost, HelioError
+from helio.host import CommandError, DryRunHost, HelioError
 from helio.packing import BASES
 from helio.plan import Plan, read_plan
 from helio.settings import Settings
@@ -32,7 +32,10 @@ class Catalogue:
     """Images that exist by name only."""
 
     def references(self, distro):
-        return {name: f"localhost:32000/helio/{name}:{distro}" for name in ("base", "mariadb")}
+        return {name: self.reference(name, distro) for name in ("base", "mariadb")}
+
+    def reference(self, image, distro):
+        return f"localhost:32000/helio/{image}:{distro}"
 
 
 class Juju:
@@ -110,6 +113,15 @@ def test_the_engine_gets_the_machines_charms_and_images(plan, host, reporter):
     }
     assert "--charm-base localhost:32000/helio/base:debian12" in host.changes[0]
     assert "--home /home/engine --instance helio --subnet 10.131.0.0/20" in host.changes[0]
+
+
+def test_images_are_not_there_where_the_program_that_knows_is_not(plan, host):
+    host.files[SETTINGS.store / "db.sql"] = ""
+    host.fail("buildah", status=127)
+    assert not bootstrap.BuildImages(plan).is_done(host)
+    host.fail("buildah", status=125, stderr="no space left on device")
+    with pytest.raises(CommandError, match="no space left"):
+        bootstrap.BuildImages(plan).is_done(host)
 
 
 def test_an_engine_that_is_not_set_up_is_not_asked(plan, host):

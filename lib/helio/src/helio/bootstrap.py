@@ -7,7 +7,7 @@ import yaml
 from helio import bundle, clients, images, packing, pebble, preflight
 from helio.deployment import AddModel, Deploy, GetToken, Settle, WriteClientFiles
 from helio.embedded import Engine, Juju, program
-from helio.host import Host
+from helio.host import NOT_FOUND, CommandError, Host
 from helio.machine import InstallPackages, SetKernel
 from helio.packing import Packer
 from helio.plan import Plan, image_builder
@@ -103,7 +103,12 @@ class BuildImages:
         if not host.exists(self.plan.settings.store):
             return False
         builder = image_builder(self.plan, host)
-        return all(builder.is_built(image) for image in self.plan.references)
+        try:
+            return all(builder.is_built(image) for image in self.plan.references)
+        except CommandError as error:
+            if error.status == NOT_FOUND:  # a dry run, before buildah is installed
+                return False
+            raise
 
     def apply(self, host: Host, reporter: Reporter) -> None:
         """Build them, parents first."""
