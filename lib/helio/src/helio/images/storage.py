@@ -23,8 +23,9 @@ class Store:
     def command(self, program: str, *arguments: str) -> tuple[str, ...]:
         """Return the argv of `podman` or `buildah` on this store.
 
-        Podman notes in its database where its temporary files are and refuses any other place
-        later, so every caller names the one that the engine names. Buildah has no such files.
+        Podman notes in its database where the first caller wants its temporary files; later
+        ones are led there or refused. So every caller names the place that the engine names.
+        Buildah has no such files.
         """
         places = ["--root", str(self.root), "--runroot", str(self.runroot)]
         if program == "podman":
