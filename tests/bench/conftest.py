@@ -1,11 +1,15 @@
 """The cloud that the benchmarks measure, and the table that they fill."""
 
 import dataclasses
+import os
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from cloudtest import Cloud, bootstrapped, run
+
+from helio.images import Store
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,22 +46,28 @@ def measured() -> Iterator[Measured]:
         yield Measured(cloud, time.monotonic() - started)
 
 
+TABLE = Table()
+
+
 @pytest.fixture(scope="session")
-def table() -> Iterator[Table]:
-    """Collect rows, and print them at the end."""
-    table = Table()
-    yield table
-    print(f"\n\n{table}\n")
+def table() -> Table:
+    """The table to fill; it is printed when all tests have run."""
+    return TABLE
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the table above pytest's last line."""
+    if TABLE.rows:
+        terminalreporter.section("measured in this run")
+        terminalreporter.write_line(str(TABLE))
 
 
 @pytest.fixture(scope="session")
 def bare_seconds(measured: Measured) -> float:
     """Start the same services by hand; return the seconds to the first token."""
-    import os
-    from pathlib import Path
-
     store = measured.cloud.home / "storage"
-    podman = f"podman --root {store} --runroot /run/{store.relative_to('/var/lib')}"
+    runroot = Path("/run") / store.relative_to("/var/lib")
+    podman = " ".join(Store(store, runroot).command("podman"))
     images = run([*podman.split(), "images", "--format", "{{.Repository}}:{{.Tag}}"]).split()
     newest = {
         name: next(image for image in images if f"/{name}:" in image)

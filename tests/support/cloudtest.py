@@ -22,7 +22,7 @@ import jubilant
 import requests
 import yaml
 
-from helio import pebble
+from helio import images, pebble
 from helio.host import LocalHost
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -198,7 +198,7 @@ def copy_images(source: Path, target: Path) -> None:
 
     def podman(store: Path) -> list[str]:
         runroot = Path("/run") / store.relative_to("/var/lib")
-        return ["podman", "--root", str(store), "--runroot", str(runroot)]
+        return list(images.Store(store, runroot).command("podman"))
 
     names = run([*podman(source), "images", "--format", "{{.Repository}}:{{.Tag}}"]).split()
     names = sorted(name for name in names if "/helio/" in name)

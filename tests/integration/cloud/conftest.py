@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from cloudtest import Cloud, Tokens, bootstrapped, look
+from cloudtest import Cloud, Tokens, bootstrapped, build_caches, look
 
 
 @pytest.fixture(scope="session")
@@ -35,7 +35,8 @@ def tokens(cloud: Cloud, watcher: dict[str, Any]) -> Callable[[], Tokens]:
 
 @pytest.fixture(scope="session")
 def machine_before() -> dict[str, list[str]]:
-    """What the machine looks like before anything is done to it."""
+    """What the machine looks like before anything but its caches is there."""
+    build_caches()
     return look()
 
 

@@ -225,6 +225,15 @@ def test_an_api_that_stays_away_is_an_error(accounts, api, client, monkeypatch):
         client.list("roles")
 
 
+def test_a_token_that_died_with_the_old_password_is_replaced(api, client):
+    project = {"user": {"id": "u"}, "project": {"id": "p"}}
+    api.answers["POST", "/auth/tokens"] = (201, {"X-Subject-Token": "t"}, {"token": project})
+    client.log_in(ADMIN)
+    api.answers["GET", "/roles?"] = [(401, {}, None), (200, {}, {"roles": []})]
+    assert client.list("roles") == []
+    assert len(api.requests) == 4, "a login, the refusal, another login, the answer"
+
+
 def test_a_refusal_is_not_tried_again(api, client):
     api.answers["GET", "/roles?"] = (403, {}, {"error": "no"})
     with pytest.raises(urllib.error.HTTPError, match="403"):
