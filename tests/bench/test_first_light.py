@@ -47,7 +47,7 @@ def test_hooks_until_settled_stay_near_the_least(measured, table):
         least, count = least_hooks(measured.cloud, unit), len(traces(measured.cloud, unit))
         table.add(f"hooks of {unit}", str(count), f"≤ {least} + 2")
         over[unit] = count - least
-    assert all(extra <= 12 for extra in over.values()), over
+    assert all(extra <= 4 for extra in over.values()), over
 
 
 WORKLOADS = (("mariadb/0", "mariadb"), ("keystone/0", "keystone"), ("placement/0", "placement"))

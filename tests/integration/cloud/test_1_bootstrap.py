@@ -67,3 +67,8 @@ def test_the_shell_file_works_with_the_client(cloud):
     client = Path(sys.executable).parent / "openstack"
     shell = f". {cloud.home / 'openrc'} && {client} token issue -f value -c user_id"
     assert len(run(["bash", "-c", shell]).strip()) == 32
+
+
+def test_juju_works_on_the_cloud_at_once(cloud):
+    assert "keystone/0" in cloud.helio("juju", "status")
+    assert "region" in cloud.helio("juju", "config", "keystone")

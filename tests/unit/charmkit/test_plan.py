@@ -373,3 +373,12 @@ def test_keys_are_rotated_when_every_unit_has_them(make, keyed, web):
     bags = {"web/1": seen_bag(make, keyed), "web/2": {}}  # the last has not started yet
     seen = with_relation(keyed, PEERS, remote_units=bags)
     assert ownership.rotate(web, seen, "web-keys").own_secrets["web-keys"]["key-2"] == "a"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "written"), [(5, "5s"), (4.5, "4.5s"), (60, "1m0s"), (3725, "1h2m5s")]
+)
+def test_a_time_is_written_as_pebble_writes_it_back(make, ready, web, seconds, written):
+    process = dataclasses.replace(web.processes[0], kill_delay=seconds)
+    service = dataclasses.replace(web, processes=(process, *web.processes[1:]))
+    assert make(ready, service).workload.services[process.name]["kill-delay"] == written

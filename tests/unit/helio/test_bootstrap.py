@@ -48,6 +48,10 @@ class Juju:
     def add_model(self, model):
         self.did.append(("add-model", model))
 
+    def cli(self, *args, include_model=True):
+        self.did.append(args)
+        return ""
+
     def deploy(self, charm, *, overlays=(), trust=False):
         self.did.append(("deploy", charm.name, [path.name for path in overlays]))
 
@@ -133,7 +137,7 @@ def test_the_model_is_added_when_it_is_missing(plan, set_up, reporter):
     step = AddModel(plan, juju)
     assert not step.is_done(set_up)
     step.apply(set_up, reporter)
-    assert juju.did == [("add-model", "openstack")]
+    assert juju.did == [("add-model", "openstack"), ("switch", "openstack")]
     assert AddModel(plan, Juju(status())).is_done(set_up)
 
 
@@ -180,6 +184,7 @@ def test_a_rehearsal_of_the_last_steps_asks_and_changes_nothing(plan, set_up, re
     rehearse(steps, dry, reporter)
     assert record == [
         "run juju add-model openstack",
+        "run juju switch openstack",
         f"run juju deploy {plan.bundle_file} --overlay /home/overlay.yaml",
     ]
     assert reporter.of("note") == ["would wait until api, db are active"]

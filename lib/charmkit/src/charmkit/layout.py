@@ -245,7 +245,7 @@ def _pebble_service(process: Process, files: str) -> dict[str, typing.Any]:
         "startup": "enabled",
         "user": process.user,
         "group": process.group,
-        "kill-delay": f"{process.kill_delay}s",
+        "kill-delay": _duration(process.kill_delay),
         "environment": {**process.environment, DIGEST: files},
     }
 
@@ -258,11 +258,20 @@ def _pebble_checks(
             "override": "replace",
             "level": "ready",
             "startup": "enabled",
-            "period": f"{process.check.period:g}s",
-            "timeout": f"{process.check.timeout:g}s",
+            "period": _duration(process.check.period),
+            "timeout": _duration(process.check.timeout),
             "threshold": process.check.threshold,
             "exec": {"command": probes[process.name]},
         }
         for name, process in check_names(service).items()
         if process.check
     }
+
+
+def _duration(seconds: float) -> str:
+    """Write a time span as Pebble writes it back (`1m30s`), so that equal ones compare equal."""
+    minutes, rest = divmod(seconds, 60)
+    hours, minutes = divmod(int(minutes), 60)
+    text = f"{hours}h" if hours else ""
+    text += f"{minutes}m" if hours or minutes else ""
+    return f"{text}{rest:g}s"

@@ -28,8 +28,10 @@ class AddModel:
         return model_status(self.plan.settings, self.juju, host) is not None
 
     def apply(self, host: Host, reporter: Reporter) -> None:
-        """Add it."""
-        self.juju.add_model(self.plan.settings.model)
+        """Add it, and make it the one that `helio juju` works on."""
+        model = self.plan.settings.model
+        self.juju.add_model(model)
+        self.juju.cli("switch", model, include_model=False)
 
 
 @dataclasses.dataclass(frozen=True)

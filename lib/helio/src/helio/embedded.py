@@ -27,6 +27,10 @@ class Juju(Protocol):
         """Add a model."""
         ...
 
+    def cli(self, *args: str, include_model: bool = True) -> str:
+        """Run a juju command and return what it prints."""
+        ...
+
     def deploy(
         self, charm: str | Path, *, overlays: Iterable[str | Path] = (), trust: bool = False
     ) -> None:
@@ -53,6 +57,10 @@ class DryRunJuju:
     def add_model(self, model: str) -> None:
         """Record the command."""
         self._host.run(Command(("juju", "add-model", model)))
+
+    def cli(self, *args: str, include_model: bool = True) -> str:
+        """Record the command."""
+        return self._host.run(Command(("juju", *args)))
 
     def deploy(
         self, charm: str | Path, *, overlays: Iterable[str | Path] = (), trust: bool = False
