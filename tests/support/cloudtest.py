@@ -261,6 +261,13 @@ def build_caches() -> None:
     pebble.ensure_pebble(LocalHost(), CACHES / "bin" / "pebble", scratch)
 
 
+def clean_up() -> None:
+    """Take away whatever there is of the cloud under test, also of a run that was cut off."""
+    if HOME.exists():
+        places = {**os.environ, "HELIO_HOME": str(HOME)}
+        run([str(ROOT / "helio"), "destroy", "--purge", "--yes"], places)
+
+
 @contextlib.contextmanager
 def bootstrapped() -> Iterator[Cloud]:
     """Bootstrap a cloud as a user would, and take it away at the end.
@@ -268,6 +275,7 @@ def bootstrapped() -> Iterator[Cloud]:
     Images and Pebble are made in the machine's ordinary home and stay there for the next time.
     """
     build_caches()
+    clean_up()
     HOME.mkdir(parents=True, exist_ok=True, mode=0o700)
     (HOME / "helio.yaml").write_text(yaml.safe_dump(SETTINGS))
     copy_images(CACHES / "storage", HOME / "storage")
@@ -279,4 +287,4 @@ def bootstrapped() -> Iterator[Cloud]:
         run([str(ROOT / "helio"), "bootstrap", "--yes"])
         juju = jubilant.Juju(model="openstack", cli_binary=str(ROOT / ".venv" / "bin" / "juju"))
         yield Cloud(HOME, juju)
-        run([str(ROOT / "helio"), "destroy", "--yes"])
+    clean_up()

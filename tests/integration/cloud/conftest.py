@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from cloudtest import Cloud, Tokens, bootstrapped, build_caches, look
+from cloudtest import Cloud, Tokens, bootstrapped, build_caches, clean_up, look
 
 
 @pytest.fixture(scope="session")
@@ -20,7 +20,7 @@ def cloud(machine_before: dict[str, list[str]]) -> Iterator[Cloud]:
 def watcher(cloud: Cloud) -> dict[str, Any]:
     """Make a user of the tests' own, whom no rotation concerns, and return its credentials."""
     auth = cloud.clouds["auth"]
-    password = secrets.token_urlsafe(24)
+    password = secrets.token_hex(16)  # never begins with a hyphen
     cloud.openstack("project", "create", "watch", "--or-show")
     cloud.openstack("user", "create", "watcher", "--password", password)
     cloud.openstack_quiet("role", "add", "--user", "watcher", "--project", "watch", "reader")
@@ -37,6 +37,7 @@ def tokens(cloud: Cloud, watcher: dict[str, Any]) -> Callable[[], Tokens]:
 def machine_before() -> dict[str, list[str]]:
     """What the machine looks like before anything but its caches is there."""
     build_caches()
+    clean_up()
     return look()
 
 
