@@ -103,7 +103,7 @@ def _account_sql(account: Account) -> Iterable[str]:
     yield "DELIMITER //"
     yield "BEGIN NOT ATOMIC"
     yield (
-        f"FOR old IN (SELECT db FROM mysql.db WHERE user = {_text(account.name)}"  # noqa: S608
+        f"FOR old IN (SELECT db FROM mysql.db WHERE user = {_text(account.name)}"  # noqa: S608 - quoted by _text
         f" AND db <> {_text(pattern)})"
     )
     yield (

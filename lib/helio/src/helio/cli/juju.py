@@ -17,4 +17,4 @@ def juju(arguments: tuple[str, ...]) -> None:
     """Run juju on this cloud, with all ARGUMENTS: `helio juju status`."""
     found = require_cloud("juju")
     path = str(program("juju"))
-    os.execve(path, [path, *arguments], os.environ | Engine(found).environment)  # noqa: S606
+    os.execve(path, [path, *arguments], os.environ | Engine(found).environment)  # noqa: S606 - becomes juju
