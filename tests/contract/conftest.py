@@ -129,8 +129,9 @@ class FakeKeystone:
         (found,) = [each for each in self.items[kind] if each["id"] == id_]
         found.update(values)
 
-    def assign(self, project, user, role):
-        assignment = {"user": {"id": user}, "role": {"id": role}, "scope.project.id": project}
+    def assign(self, target, user, role, kind="projects"):
+        scope = f"scope.{kind.removesuffix('s')}.id"
+        assignment = {"user": {"id": user}, "role": {"id": role}, scope: target}
         self.items.setdefault("role_assignments", []).append(assignment)
 
 

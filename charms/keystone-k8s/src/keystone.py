@@ -6,7 +6,12 @@ from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
 
 from charmkit import api, keys
-from charmkit.interfaces import certificate_transfer, keystone, keystone_credentials
+from charmkit.interfaces import (
+    certificate_transfer,
+    keystone,
+    keystone_credentials,
+    keystone_resources,
+)
 from charmkit.service import Directory, OwnSecret, Task, digest
 from charmkit.spec import Publication, Snapshot, Values
 
@@ -36,6 +41,7 @@ ROLES = ("service",)
 
 CLIENTS = keystone.Provider()
 CREDENTIALS = keystone_credentials.Provider()
+RESOURCES = keystone_resources.Provider()
 TRUST = certificate_transfer.Provider(endpoint="send-ca-cert")
 
 
@@ -183,7 +189,16 @@ def accounts(
 def wish(snapshot: Snapshot, seen: Values) -> dict[str, Any]:
     """Give what the script `accounts.py` makes true through Keystone's API."""
     services, credentials = accounts(snapshot)
-    known = seen["facts"].get("accounts", {}).get("users", {})
+    facts = seen["facts"].get("accounts", {})
+    known = facts.get("users", {})
+    resources = [
+        {
+            "app": request.app,
+            "id": request.id,
+            "operations": [_operation(each) for each in request.operations],
+        }
+        for request in RESOURCES.requests(snapshot)
+    ]
     wanted = {
         account.username: {
             "password": account.password,
@@ -221,7 +236,20 @@ def wish(snapshot: Snapshot, seen: Values) -> dict[str, Any]:
             for account in services
             for entry in account.request.entries
         ],
+        "resources": resources,
+        "idle": sorted(
+            set(facts.get("owners", ()))
+            - {relation.app for relation in snapshot.related(RESOURCES.endpoint)}
+        ),
     }
+
+
+def _operation(asked: keystone_resources.Operation) -> dict[str, Any]:
+    """Give an operation as the script takes it: a password with its fingerprint."""
+    params = dict(asked.params)
+    if "password" in params:
+        params["fingerprint"] = digest(params["password"])
+    return {"name": asked.name, "params": params}
 
 
 # --- offers ------------------------------------------------------------------------------------
@@ -250,6 +278,7 @@ def offers(snapshot: Snapshot, seen: Values) -> Iterator[Publication]:
     services, credentials = accounts(snapshot)
     region = str(snapshot.config["region"])
     domain, project = facts["domain"], facts["project"]
+    yield RESOURCES.respond(snapshot, facts.get("resources", {}))
     yield CLIENTS.respond(
         snapshot,
         (

@@ -44,9 +44,10 @@ class Keystone:
         (found,) = [each for each in self.items[kind] if each["id"] == id_]
         found.update(values)
 
-    def assign(self, project, user, role):
-        self.writes.append(("assign", project, user, role))
-        assignment = {"user": {"id": user}, "role": {"id": role}, "scope.project.id": project}
+    def assign(self, target, user, role, kind="projects"):
+        self.writes.append(("assign", target, user, role))
+        scope = f"scope.{kind.removesuffix('s')}.id"
+        assignment = {"user": {"id": user}, "role": {"id": role}, scope: target}
         self.items.setdefault("role_assignments", []).append(assignment)
 
     def user(self, name):
@@ -71,7 +72,7 @@ def account(word="p1"):
     return {"password": word, "fingerprint": f"print of {word}", "roles": ["service"]}
 
 
-def wish(accounts=None, disabled=(), catalogue=(ENTRY,)):
+def wish(accounts=None, disabled=(), catalogue=(ENTRY,), resources=(), idle=()):
     return {
         "admin": {"name": "admin", "password": "admin-password"},
         "domain": "service_domain",
@@ -79,6 +80,8 @@ def wish(accounts=None, disabled=(), catalogue=(ENTRY,)):
         "accounts": {"svc_placement": account()} if accounts is None else accounts,
         "disabled": list(disabled),
         "catalogue": list(catalogue),
+        "resources": list(resources),
+        "idle": list(idle),
     }
 
 
@@ -273,3 +276,111 @@ def test_a_refusal_ends_the_script_with_what_keystone_says(accounts, api, monkey
     assert "401" in str(caught.value)
     assert "wrong password" in str(caught.value)
     assert "admin-password" not in str(caught.value)
+
+
+# --- domains of clients ------------------------------------------------------------------------
+
+HERE, WHO = "{{ create_domain[0].id }}", "{{ create_user[0].id }}"
+
+
+def asked(*operations, app="heat"):
+    named = [{"name": name, "params": params} for name, params in operations]
+    return {"app": app, "id": f"request of {app}", "operations": named}
+
+
+def domain_of(app="heat", name="heat", user="admin", word="d1"):
+    """A request for a domain with an administrator."""
+    secret = {"password": word, "fingerprint": f"print of {word}"}
+    return asked(
+        ("create_role", {"name": "admin"}),
+        ("create_domain", {"name": name, "enable": True}),
+        ("create_user", {"name": user, "domain": HERE, **secret}),
+        ("grant_role", {"role": "{{ create_role[0].id }}", "user": WHO,
+                        "user_domain": HERE, "domain": HERE}),
+        app=app,
+    )  # fmt: skip
+
+
+def results(made, app="heat"):
+    return made["resources"][f"request of {app}"]
+
+
+def test_a_client_gets_a_domain_with_an_administrator(accounts):
+    api = Keystone()
+    made = accounts.make(api, wish(resources=[domain_of()]))
+    assert [each["return-code"] for each in results(made)] == [0, 0, 0, 0]
+    domain, user = results(made)[1]["value"]["id"], results(made)[2]["value"]["id"]
+    assert api.user("admin")["domain_id"] == domain
+    granted = [each for each in api.items["role_assignments"] if "scope.domain.id" in each]
+    assert [(each["user"]["id"], each["scope.domain.id"]) for each in granted] == [(user, domain)]
+
+
+def test_a_domain_that_is_asked_for_again_is_not_made_again(accounts):
+    api = Keystone()
+    first = accounts.make(api, wish(resources=[domain_of()]))
+    api.writes.clear()
+    assert accounts.make(api, wish(resources=[domain_of()])) == first
+    assert {write[0] for write in api.writes} == {"assign"}  # which Keystone takes as done
+
+
+@pytest.mark.parametrize("name", ["service_domain", "other"])
+def test_no_client_takes_over_a_domain_of_somebody_else(accounts, name):
+    api = Keystone()
+    accounts.make(api, wish(resources=[domain_of(app="magnum", name="other")]))
+    api.writes.clear()
+    made = accounts.make(api, wish(resources=[domain_of(name=name)]))
+    assert results(made)[-1]["return-code"] == 1
+    assert results(made)[-1]["value"]["error"] == f"domain {name} is not one that heat made"
+    assert api.writes == []
+
+
+@pytest.mark.parametrize(
+    ("operation", "reason"),
+    [
+        (("delete_user", {"name": "admin"}), "unknown operation: delete_user"),
+        (("make", {}), "unknown operation: make"),
+        (("create_user", {"name": "x", "domain": HERE}), f"cannot resolve {HERE}: no such result"),
+        (("create_project", {"name": "x"}), "create_project: missing parameter 'domain'"),
+        (
+            ("grant_role", {"role": "admin", "user": "admin-user", "user_domain": "default"}),
+            "domain default is not one that heat made",
+        ),
+    ],
+)
+def test_a_wrong_operation_is_refused_by_name(accounts, operation, reason):
+    api = Keystone()
+    made = accounts.make(api, wish(resources=[asked(operation, ("create_role", {"name": "r"}))]))
+    (only,) = results(made)
+    assert (only["return-code"], only["value"]) == (1, {"error": reason})
+
+
+def test_nobody_is_given_a_role_outside_of_the_client_s_domains(accounts):
+    api = Keystone()
+    foreign = {"role": "admin", "user": "admin", "user_domain": "heat", "domain": "service_domain"}
+    made = accounts.make(api, wish(resources=[domain_of()]))
+    made = accounts.make(api, wish(resources=[asked(("grant_role", foreign))]))
+    (only,) = results(made)
+    assert only["value"]["error"] == "domain service_domain is not one that heat made"
+
+
+def test_a_client_may_ask_where_a_service_is(accounts):
+    where = ("list_endpoint", {"name": "placement", "interface": "public"})
+    made = accounts.make(Keystone(), wish(resources=[asked(where)]))
+    (only,) = results(made)
+    assert [each["url"] for each in only["value"]] == [ENTRY["urls"]["public"]]
+
+
+def test_the_domain_of_a_client_that_left_is_disabled_and_comes_back(accounts):
+    api = Keystone()
+    accounts.make(api, wish(resources=[domain_of()]))
+    made = accounts.make(api, wish(idle=["heat"]))
+    (domain,) = [each for each in api.items["domains"] if each["name"] == "heat"]
+    assert domain["enabled"] is False
+    assert made["owners"] == ["heat"]
+    accounts.make(api, wish(resources=[domain_of()]))
+    assert domain["enabled"] is True
+
+
+def test_what_came_of_operations_holds_no_password(accounts):
+    made = accounts.make(Keystone(), wish(resources=[domain_of(word="s3cret")]))
+    assert "s3cret" not in json.dumps(made)

@@ -6,14 +6,17 @@ changes nothing. It runs in the workload container beside the API and needs Pyth
 Input: `url`, and `address`, where to find it; `ca_file`; `admin` (`name`, `password`, `domain`,
 `project`); `domain` and `project` of the accounts; `accounts`, name → `password`, `fingerprint`,
 `roles`; `disabled`, names; `catalogue`, a list of `name`, `type`, `description`, `region` and
-`urls` by interface.
-Output: ids of `domain`, `project`, `admin_user`, `admin_project`, and `users`, name → `id` and
-`fingerprint`.
+`urls` by interface; `resources`, a list of clients' requests: `app`, `id` and `operations`, each
+`name` and `params`; `idle`, applications whose requests are gone.
+Output: ids of `domain`, `project`, `admin_user`, `admin_project`; `users`, name → `id` and
+`fingerprint`; `resources`, id of a request → a list of `name`, `return-code` and `value`;
+`owners`, the applications that own domains.
 """
 
 import functools
 import http.client
 import json
+import re
 import socket
 import ssl
 import sys
@@ -22,6 +25,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
+OWNER = "helio_owner"  # property of a domain: the application that asked for it
 PATIENCE = 60  # seconds that the API may take to come back, from a restarting database say
 
 
@@ -103,9 +107,9 @@ class Api:
         """Change some values of an item."""
         self._request("PATCH", f"/{kind}/{id_}", {kind.removesuffix("s"): values})
 
-    def assign(self, project, user, role):
-        """Give a user a role on a project."""
-        self._request("PUT", f"/projects/{project}/users/{user}/roles/{role}")
+    def assign(self, target, user, role, kind="projects"):
+        """Give a user a role on a project or domain."""
+        self._request("PUT", f"/{kind}/{target}/users/{user}/roles/{role}")
 
     def _may_pass(self, code, request):
         """Tell whether a refusal may pass; get a new token where ours is the cause.
@@ -161,10 +165,8 @@ def ensure(api, kind, names, values=None, **filters):
     return found["id"]
 
 
-def make_accounts(api, accounts, domain, project):
-    """Make accounts with their roles; give name → `id` and `fingerprint`."""
-    needed = sorted({role for account in accounts.values() for role in account["roles"]})
-    roles = {name: ensure(api, "roles", {"name": name}) for name in needed}
+def make_users(api, accounts, domain):
+    """Make users with their passwords; give name → `id` and `fingerprint`."""
     present = {each["name"]: each for each in api.list("users", domain_id=domain)}
     made = {}
     for name, account in accounts.items():
@@ -179,6 +181,14 @@ def make_accounts(api, accounts, domain, project):
                 values["password"] = account["password"]
             api.change("users", present[name]["id"], values)
         made[name] = {"id": present[name]["id"], "fingerprint": account["fingerprint"]}
+    return made
+
+
+def make_accounts(api, accounts, domain, project):
+    """Make accounts with their roles; give name → `id` and `fingerprint`."""
+    needed = sorted({role for account in accounts.values() for role in account["roles"]})
+    roles = {name: ensure(api, "roles", {"name": name}) for name in needed}
+    made = make_users(api, accounts, domain)
     assigned = {
         (each["user"]["id"], each["role"]["id"])
         for each in api.list("role_assignments", **{"scope.project.id": project})
@@ -215,6 +225,141 @@ def make_entry(api, entry):
         ensure(api, "endpoints", place, {"url": url, "enabled": True})
 
 
+class RefusedError(Exception):
+    """An operation that a client may not ask for, or that refers to nothing."""
+
+
+class Resources:
+    """Carries out the operations of one client, who may only touch domains of its own.
+
+    The domain bears its owner's name, so that no client takes over a domain, and with it the
+    users, that somebody else made.
+    """
+
+    def __init__(self, api, app):
+        self._api = api
+        self._app = app
+        self._made = {}
+
+    def run(self, operations):
+        """Carry out operations up to the first that fails; give what came of each."""
+        results = []
+        for each in operations:
+            try:
+                value = self._run(each["name"], each["params"])
+            except RefusedError as error:
+                answer = {"return-code": 1, "value": {"error": str(error)}}
+            else:
+                self._made.setdefault(each["name"], []).append(value)
+                answer = {"return-code": 0, "value": value}
+            results.append({"name": each["name"], **answer})
+            if answer["return-code"]:
+                break
+        return results
+
+    def _run(self, name, params):
+        action = getattr(self, f"_{name}", None)
+        if action is None or not re.fullmatch("(create|show|list|grant)_[a-z]+", name):
+            raise RefusedError(f"unknown operation: {name}")
+        known = {key: self._resolve(value) for key, value in params.items()}
+        try:
+            return action(known)
+        except KeyError as error:
+            raise RefusedError(f"{name}: missing parameter {error}") from error
+
+    def _resolve(self, value):
+        """Give what `{{ create_domain[0].id }}` refers to; other values as they are."""
+        found = re.fullmatch(r"{{ *(\w+)\[(\d+)\]\.(\w+) *}}", str(value))
+        if not found:
+            return value
+        name, index, key = found.groups()
+        try:
+            return self._made[name][int(index)][key]
+        except (IndexError, KeyError, TypeError):
+            raise RefusedError(f"cannot resolve {value}: no such result") from None
+
+    def _domain(self, wanted):
+        """Give the client's own domain with this id or name."""
+        for each in self._api.list("domains"):
+            if wanted in (each["id"], each["name"]) and each.get(OWNER) == self._app:
+                return each
+        raise RefusedError(f"domain {wanted} is not one that {self._app} made")
+
+    def _one(self, kind, wanted, domain):
+        """Give the user or project with this id or name in a domain."""
+        items = self._api.list(kind, domain_id=domain["id"])
+        found = next((each for each in items if wanted in (each["id"], each["name"])), None)
+        if found is None:
+            raise RefusedError(f"no such item in {kind} of domain {domain['name']}: {wanted}")
+        return found
+
+    def _create_role(self, params):
+        return {"id": ensure(self._api, "roles", {"name": params["name"]}), "name": params["name"]}
+
+    def _create_domain(self, params):
+        name = params["name"]
+        domains = self._api.list("domains")
+        if any(each["name"] == name and each.get(OWNER) != self._app for each in domains):
+            raise RefusedError(f"domain {name} is not one that {self._app} made")
+        id_ = ensure(self._api, "domains", {"name": name}, {OWNER: self._app, "enabled": True})
+        return {"id": id_, "name": name}
+
+    def _create_project(self, params):
+        domain = self._domain(params["domain"])
+        names = {"name": params["name"], "domain_id": domain["id"]}
+        id_ = ensure(self._api, "projects", names, domain_id=domain["id"])
+        return {"id": id_, **names}
+
+    def _create_user(self, params):
+        domain = self._domain(params["domain"])
+        account = {
+            "password": params["password"],
+            "fingerprint": params["fingerprint"],
+            "roles": (),
+        }
+        made = make_users(self._api, {params["name"]: account}, domain["id"])
+        return {"id": made[params["name"]]["id"], "name": params["name"]}
+
+    def _list_endpoint(self, params):
+        """List a service's endpoints of one interface."""
+        services = {each["name"]: each["id"] for each in self._api.list("services")}
+        return [
+            {key: each[key] for key in ("id", "interface", "region_id", "url")}
+            for each in self._api.list("endpoints")
+            if each["service_id"] == services.get(params["name"])
+            and each["interface"] == params["interface"]
+        ]
+
+    def _show_domain(self, params):
+        found = self._domain(params["name"])
+        return {"id": found["id"], "name": found["name"]}
+
+    def _show_project(self, params):
+        found = self._one("projects", params["name"], self._domain(params["domain"]))
+        return {"id": found["id"], "name": found["name"], "domain_id": found["domain_id"]}
+
+    def _grant_role(self, params):
+        user = self._one("users", params["user"], self._domain(params["user_domain"]))
+        roles = self._api.list("roles")
+        found = [each["id"] for each in roles if params["role"] in (each["id"], each["name"])]
+        if not found:
+            raise RefusedError(f"no such role: {params['role']}")
+        if "project" in params:
+            domain = self._domain(params["project_domain"])
+            target = self._one("projects", params["project"], domain)
+            self._api.assign(target["id"], user["id"], found[0])
+        else:
+            self._api.assign(self._domain(params["domain"])["id"], user["id"], found[0], "domains")
+        return {}
+
+
+def disable_domains(api, apps):
+    """Disable the domains of applications that have left; what is in them is kept."""
+    for each in api.list("domains"):
+        if each.get(OWNER) in apps and each["enabled"]:
+            api.change("domains", each["id"], {"enabled": False})
+
+
 def make(api, wish):
     """Make everything; return the ids."""
     admin_user, admin_project = api.log_in(wish["admin"])
@@ -225,12 +370,19 @@ def make(api, wish):
     users |= disable(api, wish["disabled"], domain)
     for entry in wish["catalogue"]:
         make_entry(api, entry)
+    resources = {
+        each["id"]: Resources(api, each["app"]).run(each["operations"])
+        for each in wish["resources"]
+    }
+    disable_domains(api, wish["idle"])
     return {
         "domain": domain,
         "project": project,
         "admin_user": admin_user,
         "admin_project": admin_project,
         "users": users,
+        "resources": resources,
+        "owners": sorted({each["app"] for each in wish["resources"]} | set(wish["idle"])),
     }
 
 

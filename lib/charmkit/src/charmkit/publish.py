@@ -9,6 +9,7 @@ import ops
 
 from charmkit.spec import (
     BagValue,
+    Document,
     OwnedSecret,
     Publication,
     Publish,
@@ -86,10 +87,26 @@ def _registry(snapshot: Snapshot) -> dict[str, _Entry]:
 
 def _texts(values: Mapping[str, BagValue], ids: Mapping[str, str]) -> dict[str, str]:
     """Give the texts of a bag; an empty text takes a key away."""
-    return {
-        key: ids[value.label] if isinstance(value, SecretRef) else value or ""
-        for key, value in values.items()
-    }
+    return {key: _text(value, ids) for key, value in values.items()}
+
+
+def _text(value: BagValue, ids: Mapping[str, str]) -> str:
+    if isinstance(value, Document):
+        filled = _filled(value.value, ids)
+        return json.dumps(filled, sort_keys=True, separators=(",", ":"))
+    return ids[value.label] if isinstance(value, SecretRef) else value or ""
+
+
+def _filled(value: typing.Any, ids: Mapping[str, str]) -> typing.Any:
+    """Give a JSON value with the URIs of the secrets that it refers to."""
+    if isinstance(value, SecretRef):
+        return ids[value.label]
+    if isinstance(value, Mapping):
+        entries = typing.cast("Mapping[str, typing.Any]", value)
+        return {key: _filled(each, ids) for key, each in entries.items()}
+    if isinstance(value, list | tuple):
+        return [_filled(each, ids) for each in typing.cast("list[typing.Any]", value)]
+    return value
 
 
 def _own_as_unit(

@@ -202,7 +202,14 @@ class SecretRef:
     label: str
 
 
-BagValue = str | SecretRef | None
+@dataclasses.dataclass(frozen=True)
+class Document:
+    """A JSON value to publish, in which a `SecretRef` at any depth stands for a secret's URI."""
+
+    value: object
+
+
+BagValue = str | SecretRef | Document | None
 """A value to publish; None takes the key away."""
 
 

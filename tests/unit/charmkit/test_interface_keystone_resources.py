@@ -1,0 +1,142 @@
+"""The two ends of `keystone-resources`, held against each other."""
+
+import dataclasses
+import json
+
+from charmkit import publish
+from charmkit.interfaces import keystone_resources
+from charmkit.spec import PEERS, RelationData, Snapshot
+
+ENDPOINT = "identity-ops"
+CLIENT = keystone_resources.Requirer(domain="heat", username="heat_admin", project="stacks")
+PROVIDER = keystone_resources.Provider()
+LABEL = "identity-ops:heat_admin"
+URI = "secret:0000000000"
+
+
+def sees(bag=None, *, app="heat", own=None, secrets=None, is_leader=True):
+    relation = RelationData(id=7, endpoint=ENDPOINT, app="other", remote_app=bag or {})
+    return Snapshot(
+        app=app,
+        unit=f"{app}/0",
+        is_leader=is_leader,
+        relations={ENDPOINT: (relation,), PEERS: (RelationData(id=1, endpoint=PEERS),)},
+        own_secrets=own or {},
+        secrets=secrets or {},
+        entropy=b"e" * 32,
+    )
+
+
+def request():
+    """Give the client's request as Juju delivers it, and the content of its secret."""
+    publication = CLIENT.request(sees())
+    (bag,), (secret,) = publication.bags, publication.secrets
+    assert (secret.label, secret.grants) == (LABEL, (7,))
+    return publish._texts(bag.app, {LABEL: URI}), secret.content
+
+
+def value(operation):
+    if operation.name != "list_endpoint":
+        return {"id": f"{operation.name}-id"}
+    interface = operation.params["interface"]
+    return [{"url": f"https://{interface}:5000/v3", "region_id": "RegionOne"}]
+
+
+def results(operations, code=0):
+    return [{"name": each.name, "return-code": code, "value": value(each)} for each in operations]
+
+
+def answer(bag, content, code=0):
+    snapshot = sees(bag, app="keystone", secrets={URI: content})
+    (asked,) = PROVIDER.requests(snapshot)
+    (published,) = PROVIDER.respond(snapshot, {asked.id: results(asked.operations, code)}).bags
+    return published.app
+
+
+def test_the_domain_is_read_once_it_is_made():
+    bag, content = request()
+    found = CLIENT.read(sees(answer(bag, content), own={LABEL: content}))
+    assert found == keystone_resources.Domain(
+        name="heat",
+        id="create_domain-id",
+        username="heat_admin",
+        user_id="create_user-id",
+        password=content["password"],
+        auth_url="https://internal:5000/v3",
+        public_auth_url="https://public:5000/v3",
+        region="RegionOne",
+        project="stacks",
+        project_id="create_project-id",
+    )
+
+
+def test_the_password_travels_as_a_secret_only():
+    bag, content = request()
+    assert content["password"] not in bag["request"]
+    assert URI in bag["request"]
+    (asked,) = PROVIDER.requests(sees(bag, app="keystone", secrets={URI: content}))
+    (user,) = [each for each in asked.operations if each.name == "create_user"]
+    assert user.params["password"] == content["password"]
+    assert content["password"] not in repr(asked)
+
+
+def test_a_request_waits_until_its_secret_can_be_read():
+    bag, _ = request()
+    snapshot = sees(bag, app="keystone")
+    assert list(PROVIDER.secret_uris(snapshot)) == [URI]
+    assert PROVIDER.requests(snapshot) == ()
+    (published,) = PROVIDER.respond(snapshot, {}).bags
+    assert published.app == {"status": "ready"}
+
+
+def test_a_failed_operation_is_not_read_as_a_domain():
+    bag, content = request()
+    assert CLIENT.read(sees(answer(bag, content, code=1), own={LABEL: content})) is None
+
+
+def test_an_answer_that_leaves_something_out_is_not_read_as_a_domain():
+    bag, content = request()
+    told = answer(bag, content)
+    full = json.loads(told["response"])
+    for lost in range(len(full["ops"])):
+        if full["ops"][lost]["name"] not in ("create_role", "grant_role"):
+            less = {**full, "ops": full["ops"][:lost] + full["ops"][lost + 1 :]}
+            seen = sees({"response": json.dumps(less)}, own={LABEL: content})
+            assert CLIENT.read(seen) is None, full["ops"][lost]
+
+
+def test_an_answer_to_an_older_request_is_not_read():
+    bag, content = request()
+    told = answer(bag, content)
+    another = dataclasses.replace(CLIENT, domain="stacks")
+    assert another.read(sees(told, own={LABEL: content})) is None
+
+
+def test_the_password_stays_the_same():
+    known = {LABEL: {"password": "known"}}
+    (secret,) = CLIENT.request(sees(own=known)).secrets
+    assert secret.content == {"password": "known"}
+
+
+def test_a_follower_asks_for_nothing():
+    assert CLIENT.request(sees(is_leader=False)) is None
+
+
+def test_nonsense_is_no_request():
+    for text in ("", "[]", "nonsense", '{"id": 1, "ops": 3}', '{"ops": [{"name": "x"}]}'):
+        assert PROVIDER.requests(sees({"request": text}, app="keystone")) == ()
+
+
+def test_the_builders_fit_both_ends():
+    bag, content = request()
+    provided = keystone_resources.provider_side(bag, {})
+    assert CLIENT.read(sees(provided.app_bag, own={LABEL: content})) is not None
+    wanted = keystone_resources.requirer_side({}, {})
+    snapshot = sees(wanted.app_bag, app="keystone", secrets=wanted.secrets)
+    (asked,) = PROVIDER.requests(snapshot)
+    assert {each.name for each in asked.operations} <= set(keystone_resources.OPERATIONS)
+
+
+def test_the_documents_are_json():
+    bag, _ = request()
+    assert json.loads(bag["request"])["tag"] == "heat"
