@@ -11,13 +11,14 @@ LAYERS = (
     {"spec"},
     {"service", "overrides", "templates"},
     {"keys", "interfaces"},
-    {"api", "records"},
+    {"api", "caching", "messaging", "records", "units"},
     {"layout", "ownership"},
-    {"plan"},
-    {"observe", "publish", "workload"},
+    {"plan", "target"},
+    {"machine", "pebble", "publish", "workload"},
+    {"observe"},
     {"reconciler"},
 )
-WITH_OPS = {"observe", "publish", "workload", "reconciler"}
+WITH_OPS = {"observe", "pebble", "publish", "reconciler"}
 
 
 def modules():

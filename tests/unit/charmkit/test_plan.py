@@ -244,7 +244,9 @@ def test_no_secret_is_in_the_text_of_a_plan(make, ready):
 def test_the_probe_is_a_template(make, ready):
     workload = make(ready).workload
     assert workload.checks["online"]["exec"] == {"command": "probe 10.0.0.5"}
-    assert workload.probes == (("probe 10.0.0.5", 120),)
+    assert workload.probes == (
+        layout.Probe(process="web-api", check="online", command="probe 10.0.0.5", patience=120),
+    )
 
 
 def test_the_first_process_decides_about_traffic_and_the_others_are_checked_too(make, ready, web):

@@ -1,4 +1,4 @@
-"""What a workload container shall hold and run. Pure: equal snapshots give equal layouts."""
+"""What a container or machine shall hold and run. Pure: equal snapshots give equal layouts."""
 
 import dataclasses
 import typing
@@ -9,6 +9,7 @@ from charmkit.records import check_names, records
 from charmkit.service import File, Process, Service, Task, digest
 from charmkit.spec import Snapshot, Values
 from charmkit.templates import Templates
+from charmkit.units import Unit, define
 
 DIGEST = "CHARMKIT_FILES_DIGEST"
 """Environment variable by which Pebble's `replan` sees that a process's files changed."""
@@ -57,18 +58,36 @@ class Validation:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Workload:
-    """The workload container as it shall be.
+class Probe:
+    """How to see that a process answers.
 
     Attributes:
-        container: Its name.
+        process: The process.
+        check: Name of its check.
+        command: The command; exit 0 means that it answers.
+        patience: Seconds that it may take after its start.
+    """
+
+    process: str
+    check: str
+    command: str
+    patience: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Workload:
+    """The workload container, or the machine, as it shall be.
+
+    Attributes:
+        container: Its name; for a machine that of the service.
         files: Files to write, each path once.
         directories: Directories with exact content.
         validations: What to validate before anything is written.
-        services: Pebble's services.
-        checks: Pebble's checks.
-        probes: The commands of the checks, to wait for a start; with their patience in seconds.
-        tasks: The leader's tasks, in their order; none on a follower.
+        services: Pebble's services; none on a machine.
+        checks: Pebble's checks; none on a machine.
+        units: systemd's units; none in a container.
+        probes: What the checks ask, to wait for a start.
+        tasks: The tasks that this unit runs, in their order.
         drains: Whether other units take over while this one restarts, so that clients are kept
             away before it does.
     """
@@ -83,9 +102,15 @@ class Workload:
     checks: Mapping[str, Mapping[str, typing.Any]] = dataclasses.field(
         default_factory=dict[str, Mapping[str, typing.Any]]
     )
-    probes: tuple[tuple[str, float], ...] = ()
+    units: tuple[Unit, ...] = ()
+    probes: tuple[Probe, ...] = ()
     tasks: tuple[Task, ...] = ()
     drains: bool = False
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Name the processes, in their order."""
+        return tuple(self.services) or tuple(unit.process for unit in self.units)
 
 
 def awaited(tasks: Iterable[Task], snapshot: Snapshot) -> str | None:
@@ -95,8 +120,10 @@ def awaited(tasks: Iterable[Task], snapshot: Snapshot) -> str | None:
     known = records(snapshot)
     for task in tasks:
         record = known.get(task.name)
-        if task.when == "before-start" and (
-            record is None or record["inputs"] != list(task.inputs)
+        if (
+            task.when == "before-start"
+            and task.on == "leader"
+            and (record is None or record["inputs"] != list(task.inputs))
         ):
             return task.message
     return None
@@ -109,13 +136,13 @@ def lay_out(
     tasks: tuple[Task, ...],
     templates: Templates,
 ) -> Workload:
-    """Lay out the workload container of a service whose needs are complete.
+    """Lay out the container or machine of a service whose needs are complete.
 
     Args:
         service: The service.
         snapshot: What was seen.
         seen: The values of `plan.values`.
-        tasks: The leader's tasks.
+        tasks: All tasks, the leader's and those of every unit.
         templates: The charm's templates.
 
     Raises:
@@ -123,6 +150,7 @@ def lay_out(
     """
     files: dict[str, Content] = {}
     services: dict[str, dict[str, typing.Any]] = {}
+    defined: list[Unit] = []
     validations: list[Validation] = []
     for process in service.processes:
         mine = [
@@ -139,7 +167,20 @@ def lay_out(
             for file, content in zip(process.files, mine, strict=True)
             if file.restarts
         ]
-        services[process.name] = _pebble_service(process, digest(restarting))
+        if snapshot.is_machine:
+            defined.append(
+                define(
+                    _rendered(process, seen, templates),
+                    service=service.name,
+                    files=tuple(content.path for content in mine),
+                    digest_of_files=digest(restarting) if restarting else "",
+                    runtime=snapshot.runtime,
+                )
+            )
+        else:
+            services[process.name] = _pebble_service(
+                _rendered(process, seen, templates), digest(restarting)
+            )
     for file in service.files:
         files[file.path] = _content(file, None, service, snapshot, seen, templates)
     probes = {
@@ -153,14 +194,31 @@ def lay_out(
         directories=_directories(service, snapshot, seen),
         validations=tuple(validations),
         services=services,
-        checks=_pebble_checks(service, probes),
+        checks={} if snapshot.is_machine else _pebble_checks(service, probes),
+        units=tuple(defined),
         probes=tuple(
-            (probes[process.name], process.check.patience)
-            for process in service.processes
+            Probe(
+                process=process.name,
+                check=name,
+                command=probes[process.name],
+                patience=process.check.patience,
+            )
+            for name, process in check_names(service).items()
             if process.check
         ),
-        tasks=tasks if snapshot.is_leader else (),
-        drains=bool(snapshot.peers and snapshot.peers.remote_units),
+        tasks=tuple(task for task in tasks if task.on == "unit" or snapshot.is_leader),
+        drains=bool(snapshot.peers and snapshot.peers.remote_units and not snapshot.is_machine),
+    )
+
+
+def _rendered(process: Process, seen: Values, templates: Templates) -> Process:
+    """Give the process with the templates in its definition rendered."""
+    if "{" not in process.command + process.unit:
+        return process
+    return dataclasses.replace(
+        process,
+        command=templates.render_text(process.command, seen),
+        unit=templates.render_text(process.unit, seen),
     )
 
 

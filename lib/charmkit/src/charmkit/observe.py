@@ -1,14 +1,18 @@
-"""Makes the `Snapshot`: the one place that reads from Juju and from Pebble."""
+"""Makes the `Snapshot`: the one place that reads from Juju, Pebble and the machine."""
 
 import dataclasses
 import functools
 import logging
 import os
+import socket
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import ops
 
+from charmkit import workload
+from charmkit.machine import Machine
+from charmkit.records import check_names
 from charmkit.service import Service
 from charmkit.spec import (
     PEERS,
@@ -47,12 +51,19 @@ class _Bag(Mapping[str, str]):
         return len(self._content)
 
 
-def observe(charm: ops.CharmBase, service: Service, *, refresh: bool = True) -> Snapshot:
+def observe(
+    charm: ops.CharmBase,
+    service: Service,
+    machine: Machine | None = None,
+    *,
+    refresh: bool = True,
+) -> Snapshot:
     """Read everything that a plan may depend on.
 
     Args:
         charm: The charm.
         service: What it runs; says which endpoints and secrets count.
+        machine: The machine, for a machine charm.
         refresh: Whether to look for newer revisions of secrets. Juju announces them, and asking
             costs a hook command for each secret.
     """
@@ -79,7 +90,7 @@ def observe(charm: ops.CharmBase, service: Service, *, refresh: bool = True) -> 
         optional=frozenset(
             name for name, relation in charm.meta.relations.items() if relation.optional
         ),
-        addresses=_addresses(charm, next(iter(charm.meta.relations), "")),
+        addresses=_machine_addresses(charm, service) if machine else _addresses(charm),
         containers={
             name: _container(unit.get_container(name)) for name in sorted(charm.meta.containers)
         },
@@ -90,6 +101,8 @@ def observe(charm: ops.CharmBase, service: Service, *, refresh: bool = True) -> 
         cpus=os.cpu_count() or 1,
         entropy=os.urandom(32),
     )
+    if machine:
+        seen = _with_machine(seen, service, machine)
     labels = {secret.label for secret in service.own_secrets}
     labels |= {label for part in parts for label in part.secret_labels(seen)}
     uris = {uri for part in parts for uri in part.secret_uris(seen)}
@@ -123,7 +136,7 @@ def _relation(relation: ops.Relation, unit: ops.Unit, is_leader: bool) -> Relati
     )
 
 
-def _addresses(charm: ops.CharmBase, binding: str) -> Addresses:
+def _addresses(charm: ops.CharmBase) -> Addresses:
     app, unit, model = charm.app.name, charm.unit.name.replace("/", "-"), charm.model.name
     service = [app, f"{app}.{model}", f"{app}.{model}.svc", f"{app}.{model}.svc.cluster.local"]
     headless = f"{unit}.{app}-endpoints"
@@ -134,8 +147,7 @@ def _addresses(charm: ops.CharmBase, binding: str) -> Addresses:
         f"{headless}.{model}.svc",
         f"{headless}.{model}.svc.cluster.local",
     ]
-    found = charm.model.get_binding(binding)
-    network = found.network if found else None
+    network = _network(charm, next(iter(charm.meta.relations), ""))
     return Addresses(
         unit_ip=str(network.bind_address or "") if network else "",
         service_ips=tuple(str(each) for each in network.ingress_addresses) if network else (),
@@ -143,6 +155,36 @@ def _addresses(charm: ops.CharmBase, binding: str) -> Addresses:
         service_name=service[-1],
         hostnames=tuple(sorted(service + own)),
     )
+
+
+def _machine_addresses(charm: ops.CharmBase, service: Service) -> Addresses:
+    name = socket.gethostname()
+    network = _network(charm, next(iter(charm.meta.relations), ""))
+    bound = {binding: _network(charm, binding) for binding in service.bindings}
+    return Addresses(
+        unit_ip=str(network.bind_address or "") if network else "",
+        unit_name=name,
+        hostnames=(name,),
+        bindings={
+            binding: str(found.bind_address)
+            for binding, found in bound.items()
+            if found and found.bind_address
+        },
+    )
+
+
+def _network(charm: ops.CharmBase, binding: str) -> ops.Network | None:
+    found = charm.model.get_binding(binding)
+    return found.network if found else None
+
+
+def _with_machine(seen: Snapshot, service: Service, machine: Machine) -> Snapshot:
+    checks = dict.fromkeys(check_names(service), workload.was_online(machine))
+    state = ContainerState(can_connect=True, services=machine.services(), checks=checks)
+    seen = dataclasses.replace(
+        seen, is_machine=True, containers={service.name: state}, runtime=machine.runtime()
+    )
+    return dataclasses.replace(seen, machine=service.inspect(seen))
 
 
 def _container(container: ops.Container) -> ContainerState:

@@ -123,7 +123,7 @@ def values(service: Service, snapshot: Snapshot) -> dict[str, typing.Any]:
         - `secrets`: own secrets by label, `_` for `-`,
         - `facts`: task → what it printed, for tasks that were done,
         - `online`: whether the service answers its clients,
-        - `app`, `unit`, `model`, `addresses`, `cpus`, `service`,
+        - `app`, `unit`, `model`, `addresses`, `cpus`, `service`, `machine`,
         - what the service's own `values` adds.
     """
     secrets, _ = ownership.own_secrets(service, snapshot)
@@ -145,6 +145,7 @@ def values(service: Service, snapshot: Snapshot) -> dict[str, typing.Any]:
         "addresses": snapshot.addresses,
         "cpus": snapshot.cpus,
         "service": service.name,
+        "machine": snapshot.machine,
     }
     return seen | dict(service.values(snapshot, seen))
 

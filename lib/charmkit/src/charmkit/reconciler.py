@@ -5,10 +5,13 @@ import pathlib
 
 import ops
 
-from charmkit import observe, ownership, plan, publish, records, workload
+from charmkit import layout, observe, ownership, plan, publish, records, workload
+from charmkit.machine import Machine
+from charmkit.pebble import Container
 from charmkit.plan import Status
 from charmkit.service import Service
 from charmkit.spec import Snapshot
+from charmkit.target import Target
 from charmkit.templates import Templates
 
 logger = logging.getLogger(__name__)
@@ -29,10 +32,16 @@ class Reconciler(ops.Object):
         self._service = service
         self._templates = Templates(templates)
         self._status: Status | None = None
+        is_machine = bool(service.processes) and not charm.meta.containers
+        self._machine = Machine(service.name) if is_machine else None
         self._observe_events()
 
     def _observe_events(self) -> None:
         on, handle = self._charm.on, self.framework.observe
+        if self._machine:
+            # Observed first, so handled first: everything else works with what these install.
+            for event in (on.install, on.upgrade_charm, on.start):
+                handle(event, self._on_prepare)
         for event in (
             on.config_changed,
             on.leader_elected,
@@ -74,6 +83,14 @@ class Reconciler(ops.Object):
         made = self._reconcile(seen, seen)
         self._charm.unit.set_ports(*made.ports)
 
+    def _on_prepare(self, _: ops.EventBase) -> None:
+        """Bring packages, users and the runtime to the machine, if they are not there."""
+        if self._machine:
+            self._show("preparing the machine")
+            name = self._service.runtime
+            archive = self._charm.model.resources.fetch(name) if name else None
+            self._machine.prepare(self._service, archive)
+
     def _on_secret_rotate(self, event: ops.SecretRotateEvent) -> None:
         try:
             self.rotate(event.secret.label or "")
@@ -95,10 +112,13 @@ class Reconciler(ops.Object):
         event.remove_revision()
 
     def _on_stop(self, _: ops.StopEvent) -> None:
+        names = tuple(each.name for each in self._service.processes)
+        if self._machine:
+            self._machine.stop(names)
         for name in self._charm.meta.containers:
             container = self._charm.unit.get_container(name)
             if container.can_connect():
-                workload.stop(container, tuple(each.name for each in self._service.processes))
+                Container(container).stop(names)
 
     def _on_collect_status(self, event: ops.CollectStatusEvent) -> None:
         status = self._status or self._look()
@@ -108,7 +128,7 @@ class Reconciler(ops.Object):
 
     def observe(self, *, refresh: bool = True) -> Snapshot:
         """Read everything that a plan may depend on; `refresh` looks for new secret revisions."""
-        return observe.observe(self._charm, self._service, refresh=refresh)
+        return observe.observe(self._charm, self._service, self._machine, refresh=refresh)
 
     def secret_id(self, snapshot: Snapshot, label: str) -> str | None:
         """Give the id of one of the application's own secrets, or None before it is made."""
@@ -134,7 +154,7 @@ class Reconciler(ops.Object):
         self._status = made.status
         if made.workload:
             outcome = workload.apply(
-                self._charm.unit.get_container(made.workload.container),
+                self._target(made.workload),
                 made.workload,
                 records.records(wanted),
                 self._show,
@@ -148,16 +168,19 @@ class Reconciler(ops.Object):
 
     def _look(self) -> Status:
         """Tell the status without changing anything."""
-        made = self._plan(seen := self.observe(refresh=False))
+        made = self._plan(self.observe(refresh=False))
         if made.workload is None:
             return made.status
-        container = self._charm.unit.get_container(made.workload.container)
-        if reason := workload.refused(container, made.workload):
+        target = self._target(made.workload)
+        if reason := workload.refused(target, made.workload):
             return Status("blocked", reason)
-        checks = seen.containers[made.workload.container].checks
-        if not all(checks.get(name) for name in made.workload.checks):
-            return workload.offline(made.workload)
-        return made.status
+        silent = target.silent(made.workload)
+        return workload.offline(silent) if silent else made.status
+
+    def _target(self, wanted: layout.Workload) -> Target:
+        if self._machine:
+            return self._machine
+        return Container(self._charm.unit.get_container(wanted.container))
 
     def _plan(self, snapshot: Snapshot) -> plan.Plan:
         return plan.make(self._service, snapshot, self._templates)

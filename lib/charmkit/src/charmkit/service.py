@@ -57,7 +57,7 @@ class Option:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class File:
-    """A file in the workload container.
+    """A file in the workload container, or on the machine.
 
     Attributes:
         path: Where it stands.
@@ -134,11 +134,15 @@ class Check:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Process:
-    """A process that Pebble keeps running.
+    """A process that Pebble, or on a machine systemd, keeps running.
+
+    A machine charm's process has either a `command`, for which charmkit writes the unit
+    `<name>.service`, or a `unit` that a package of the distribution brings: that one is enabled
+    and started, and gets a drop-in with the environment and the digest of its files.
 
     Attributes:
         name: Its name, also for operators' overrides (`[nova-scheduler: DEFAULT]`).
-        command: Command line. No secret may stand in it.
+        command: Command line, as a template. No secret may stand in it.
         files: The files that it reads. It restarts if and only if one of them changes.
         user: Whose rights it has.
         group: Likewise.
@@ -146,10 +150,17 @@ class Process:
         check: How to see that it answers, or None.
         kill_delay: Seconds that it gets to finish what it is doing when it is stopped.
         summary: One line for operators.
+        unit: Machines: an existing systemd unit, as a template (`ceph-mon@{{ … }}.service`).
+        once: Machines: the command sets something up and ends; it runs at each boot, and again
+            when a file changed.
+        before: Machines: systemd units that start after it at boot.
+        after: Machines: systemd units that start before it at boot.
+        settings: Machines: further lines of the unit's section `[Service]`.
+        stays: Machines: whether it keeps running when our unit is removed.
     """
 
     name: str
-    command: str
+    command: str = ""
     files: tuple[File, ...] = ()
     user: str = "root"
     group: str = "root"
@@ -157,11 +168,17 @@ class Process:
     check: Check | None = None
     kill_delay: int = 30
     summary: str = ""
+    unit: str = ""
+    once: bool = False
+    before: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
+    stays: bool = False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Task:
-    """A command in the workload that the leader runs once for the same input.
+    """A command in the workload that is run once for the same input, by the leader.
 
     It MUST be idempotent: a new leader, a new container or a hook that failed half way run it
     again. The other units see through the peer relation that it was done.
@@ -181,7 +198,10 @@ class Task:
         when: `before-start` of the processes, which then wait for it on every unit; or once the
             service is `online`, for what needs the service's own API.
         facts: Whether it prints a JSON value which is to be recorded: `values["facts"][name]`.
-            The record stands in the peer databag, so it MUST NOT contain a secret.
+            The record stands in the peer databag, so it MUST NOT contain a secret. For tasks of
+            the leader only.
+        on: Who runs it. What every `unit` runs is recorded where it ran, and nobody waits for
+            it; such a task needs no peer relation.
     """
 
     name: str
@@ -195,6 +215,7 @@ class Task:
     timeout: float = 600
     when: typing.Literal["before-start", "online"] = "before-start"
     facts: bool = False
+    on: typing.Literal["leader", "unit"] = "leader"
 
     @property
     def digest(self) -> str:
@@ -234,8 +255,30 @@ class OwnSecret:
         return self.label.replace("-", "_")
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class User:
+    """A system user of a machine. In containers users come with the image.
+
+    Attributes:
+        name: Its name, also that of its group.
+        uid: Its number, and that of its group; the number that the image has, so that files can
+            be moved.
+        home: Its home folder, made if it is not there.
+        groups: Further groups whose rights it has; they come with packages.
+    """
+
+    name: str
+    uid: int
+    home: str
+    groups: tuple[str, ...] = ()
+
+
 def _nothing(snapshot: Snapshot, values: Values) -> tuple[typing.Any, ...]:
     return ()
+
+
+def _nothing_seen(snapshot: Snapshot) -> Values:
+    return {}
 
 
 def _no_values(snapshot: Snapshot, values: Values) -> Values:
@@ -246,9 +289,13 @@ def _no_values(snapshot: Snapshot, values: Values) -> Values:
 class Service:
     """All that distinguishes one charm from another.
 
+    A charm with processes whose metadata names no container is a machine charm: its processes
+    are systemd units of the machine.
+
     Attributes:
         name: The project, `keystone`; also the workload container's name if it has one.
-        processes: What runs in the workload container; none for a charm without a workload.
+        processes: What runs in the workload container or on the machine; none for a charm
+            without a workload.
         needs: Requirers, in the order in which missing ones are named.
         provides: Providers. They only say which secrets to read; `offers` answers the clients.
         offers: Snapshot and values → publications for our clients. Called when every need is
@@ -260,6 +307,13 @@ class Service:
         values: Snapshot and values → further values for templates, tasks and offers.
         options: Rules for option values.
         ports: Ports that clients use.
+        packages: Machines: packages of the distribution that must be there.
+        users: Machines: system users that must be there.
+        runtime: Machines: the file resource whose content becomes `/opt/openstack`.
+        bindings: Machines: endpoints and extra bindings whose addresses count, see
+            `Addresses.bindings`.
+        inspect: Machines: gives further facts of the machine, `Snapshot.machine`. The one
+            function of a service that may look at the world, and it MUST NOT change it.
     """
 
     name: str
@@ -274,6 +328,11 @@ class Service:
     values: Callable[[Snapshot, Values], Values] = _no_values
     options: tuple[Option, ...] = ()
     ports: tuple[int, ...] = ()
+    packages: tuple[str, ...] = ()
+    users: tuple[User, ...] = ()
+    runtime: str = ""
+    bindings: tuple[str, ...] = ()
+    inspect: Callable[[Snapshot], Values] = _nothing_seen
 
 
 def digest(value: object) -> str:

@@ -59,6 +59,9 @@ class Addresses:
             `<app>-<n>.<app>-endpoints.<model>.svc.cluster.local`.
         service_name: Long host name of the service, `<app>.<model>.svc.cluster.local`.
         hostnames: Every name by which a client may call this unit, long and short forms, sorted.
+        bindings: Machines: endpoint or extra binding → this unit's address in its space.
+
+    On a machine `unit_name` is the machine's host name, and there is no service.
     """
 
     unit_ip: str = ""
@@ -66,6 +69,7 @@ class Addresses:
     unit_name: str = ""
     service_name: str = ""
     hostnames: tuple[str, ...] = ()
+    bindings: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
 
     @property
     def service_ip(self) -> str:
@@ -75,12 +79,12 @@ class Addresses:
     @property
     def ips(self) -> tuple[str, ...]:
         """Give every address under which the unit answers, sorted, each once."""
-        return tuple(sorted({*self.service_ips, self.unit_ip} - {""}))
+        return tuple(sorted({*self.service_ips, self.unit_ip, *self.bindings.values()} - {""}))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ContainerState:
-    """A workload container as its Pebble answered.
+    """A workload container as its Pebble answered, or a machine as its systemd did.
 
     Attributes:
         can_connect: Whether Pebble answered at all; without it the rest is empty.
@@ -114,7 +118,11 @@ class Snapshot:
             read. A URI that is not in here could not be read (yet).
         own_secrets: Label → content of the secrets that our application or unit owns.
         addresses: Where we are found.
-        containers: Workload container → its state.
+        containers: Workload container → its state. For a machine charm the machine's processes,
+            under the name of the service.
+        is_machine: Whether the unit stands on a machine.
+        machine: What the service's `inspect` saw of the machine.
+        runtime: Digest of what stands in `/opt/openstack` of the machine, or "".
         storage: Storage name → mount points in the charm's view.
         cpus: Processors of the machine.
         entropy: Fresh random bytes of this dispatch, see `random_text`.
@@ -141,6 +149,9 @@ class Snapshot:
     containers: Mapping[str, ContainerState] = dataclasses.field(
         default_factory=dict[str, ContainerState]
     )
+    is_machine: bool = False
+    machine: Mapping[str, typing.Any] = dataclasses.field(default_factory=dict[str, typing.Any])
+    runtime: str = ""
     storage: Mapping[str, tuple[str, ...]] = dataclasses.field(
         default_factory=dict[str, tuple[str, ...]]
     )
@@ -169,7 +180,9 @@ class Snapshot:
         had gone, while clients still use the unit. Only units with containers are told by this:
         machines do not give a number twice.
         """
-        return bool(self.containers) and int(self.unit.rpartition("/")[2]) >= self.planned_units
+        if self.is_machine or not self.containers:
+            return False
+        return int(self.unit.rpartition("/")[2]) >= self.planned_units
 
     def random_text(self, name: str, length: int = 32) -> str:
         """Give random text that is the same all through this dispatch.

@@ -127,7 +127,7 @@ class Subject:
 def unit_subject(snapshot: Snapshot) -> Subject | None:
     """Give every name and address of this unit and its service; None while they are not known."""
     where = snapshot.addresses
-    if not (where.unit_ip and where.service_name):
+    if not (where.unit_ip and where.unit_name):
         return None
     names = (where.unit_name, where.service_name, snapshot.unit.replace("/", "-"))
     return Subject(
