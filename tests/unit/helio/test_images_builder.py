@@ -1,11 +1,12 @@
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from helio.host import Command, CommandError
-from helio.images import Builder, Catalogue, Distro, Recipe, Store
+from helio.images import Builder, Catalogue, Distro, Recipe, RecipeError, Store
 
 BOOKWORM = Distro(
     key="debian12",
@@ -20,7 +21,7 @@ BOOKWORM = Distro(
 SECRET = "s3cret"
 
 
-def recipe(name: str, parent: str | None = None) -> Recipe:
+def recipe(name: str, parent: str | None = None, file: str | None = None) -> Recipe:
     containerfile = b"FROM scratch\nADD rootfs.tar /\n"
     if parent:
         containerfile = (
@@ -30,6 +31,7 @@ def recipe(name: str, parent: str | None = None) -> Recipe:
         name=name,
         summary=f"The {name}.",
         parent=parent,
+        file=file,
         inputs={"Containerfile": containerfile, "run": b"#!/bin/sh\n"},
         packages={"debian12": (f"{name}-package", "python3")},
         build_packages={},
@@ -56,6 +58,12 @@ class Machine:
             return ""
         if command.argv[0] == "mmdebstrap":
             return ""
+        if command.argv[0] == "install":
+            return ""
+        if command.argv[0] == "mv":
+            source, target = map(Path, command.argv[1:])
+            self.files[target] = self.files.pop(source)
+            return ""
         if command.argv[0] == "find":
             self.remove_below(Path(command.argv[1]), kept="buildah-cache")
             return ""
@@ -75,11 +83,22 @@ class Machine:
             if item.startswith("--secret="):
                 source = Path(item.partition("src=")[2])
                 self.secrets[source.name] = self.files.get(source, ("", 0))[0]
-        if self.failing and self.failing in options["tag"]:
+        if self.failing and self.failing in options.get("tag", ""):
             raise CommandError(("buildah", "build"), 1, "", "Error: building")
-        self.images.add(options["tag"])
+        if "output" in options:
+            self.leave(Path(options["output"].removeprefix("type=local,dest=")))
+        else:
+            self.images.add(options["tag"])
         self.containers -= 1
         return ""
+
+    def leave(self, folder: Path) -> None:
+        """Leave a file and the list of what is in it, as the last stage of its recipe does."""
+        (folder / "var/lib/dpkg").mkdir(parents=True)
+        (folder / "var/lib/dpkg/status").write_text(
+            "Package: kernel\nVersion: 6.1\nArchitecture: amd64\nStatus: install ok installed\n"
+        )
+        self.files[folder / "guest.tar.zst"] = ("disk", 0o644)
 
     def buildah_from(self, arguments: list[str]) -> str:
         assert arguments[-1] in self.images
@@ -128,7 +147,16 @@ def machine(tmp_path):
 
 @pytest.fixture
 def builder(machine, tmp_path):
-    recipes = (recipe("base"), recipe("mariadb", "base"))
+    return make_builder(machine, tmp_path, recipe("base"), recipe("mariadb", "base"))
+
+
+@pytest.fixture
+def file_builder(machine, tmp_path):
+    guest = recipe("guest", "base", "guest.tar.zst")
+    return make_builder(machine, tmp_path, recipe("base"), guest)
+
+
+def make_builder(machine: Machine, tmp_path: Path, *recipes: Recipe) -> Builder:
     catalogue = Catalogue(
         release="2026.2",
         registry="registry.example/helio",
@@ -283,6 +311,55 @@ def test_remove_all_leaves_images_of_others(builder, machine):
 
     assert machine.images == {"registry.example/other:1"}
     assert not builder.is_built("base")
+
+
+def test_a_recipe_of_a_file_leaves_the_file_and_no_image(file_builder, machine):
+    built = file_builder.build("guest")
+    path = file_builder.path("guest")
+
+    assert built == {"base": file_builder.reference("base"), "guest": str(path)}
+    assert machine.files[path] == ("disk", 0o644)
+    assert machine.images == {file_builder.reference("base")}
+    assert file_builder.is_built("guest")
+    assert machine.count("build") == 2
+
+
+def test_a_file_is_named_after_its_recipe(file_builder):
+    tag = file_builder.catalogue.tag("guest", "debian12")
+
+    assert file_builder.path("guest").name == f"guest-{tag}.tar.zst"
+    assert file_builder.catalogue.references("debian12").keys() == {"base"}
+
+
+def test_a_file_has_a_bill_of_materials(file_builder, machine):
+    file_builder.build("guest")
+
+    bill, _ = machine.files[file_builder.sbom_path("guest")]
+    assert "pkg:deb/debian/kernel@6.1" in bill
+
+
+def test_a_file_that_is_gone_is_built_again(file_builder, machine):
+    file_builder.build("guest")
+    machine.remove(file_builder.path("guest"))
+    assert not file_builder.is_built("guest")
+
+    shutil.rmtree(file_builder.cache / "build" / "result")
+    file_builder.build("guest")
+
+    assert file_builder.is_built("guest")
+
+
+def test_an_image_is_no_file(file_builder):
+    with pytest.raises(RecipeError, match="cannot find the file base: known are guest"):
+        file_builder.path("base")
+
+
+def test_remove_all_removes_files(file_builder, machine):
+    file_builder.build("guest")
+
+    file_builder.remove_all()
+
+    assert not machine.files.keys() & {file_builder.path("guest")}
 
 
 def test_prune_keeps_the_images(builder, machine):

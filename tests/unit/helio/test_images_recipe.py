@@ -33,6 +33,7 @@ def recipe(name: str, parent: str | None = None) -> Recipe:
         name=name,
         summary=f"The {name}.",
         parent=parent,
+        file=None,
         inputs={"Containerfile": b"FROM scratch\n", "lock": b"a==1\n"},
         packages={"debian12": ("python3",), "ubuntu24.04": ("python3",)},
         build_packages={"debian12": ("gcc",)},
@@ -212,3 +213,16 @@ def test_a_recipe_must_bear_the_name_of_its_folder(tmp_path):
 
     with pytest.raises(RecipeError, match="it is named bass"):
         load(tmp_path)
+
+
+def test_a_recipe_that_makes_a_file_says_its_name():
+    made = parse_recipe({**ENTRY, "file": "guest.qcow2"}, lambda path: b"")
+
+    assert (made.file, parse_recipe(ENTRY, lambda path: b"").file) == ("guest.qcow2", None)
+
+
+def test_another_file_name_is_another_digest(catalogue):
+    before = catalogue.digest("mariadb", "debian12")
+    changed = dataclasses.replace(catalogue.recipe("mariadb"), file="disk.qcow2")
+
+    assert with_recipe(catalogue, changed).digest("mariadb", "debian12") != before

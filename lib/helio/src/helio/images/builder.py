@@ -13,7 +13,7 @@ from pathlib import Path
 
 from helio.host import Command, Host
 from helio.images import sbom, sources
-from helio.images.recipe import Catalogue, Distro, Recipe
+from helio.images.recipe import Catalogue, Distro, Recipe, RecipeError
 from helio.images.storage import Store
 
 # Where a Containerfile mounts the host's settings for the length of a step. Never over a file of
@@ -49,16 +49,33 @@ class Builder:
     on_line: Callable[[str], None] = _ignore
 
     def reference(self, image: str) -> str:
-        """Return the full name of an image."""
+        """Return the full name of an image, or the path of the file that its recipe makes."""
+        if self.catalogue.recipe(image).file:
+            return str(self.path(image))
         return self.catalogue.reference(image, self.distro)
 
+    def path(self, image: str) -> Path:
+        """Return the path of the file that a recipe makes.
+
+        Raises:
+            RecipeError: the recipe makes an image for containers.
+        """
+        files = self.catalogue.files(self.distro)
+        if image not in files:
+            raise RecipeError(f"cannot find the file {image}: known are {', '.join(files)}")
+        return self.cache / "files" / files[image]
+
     def is_built(self, image: str) -> bool:
-        """Return whether the image of the present recipe is in the store, with its SBOM."""
-        return self.reference(image) in self._stored() and self.host.exists(self.sbom_path(image))
+        """Return whether the result of the present recipe is there, with its SBOM."""
+        if not self.host.exists(self.sbom_path(image)):
+            return False
+        if self.catalogue.recipe(image).file:
+            return self.host.exists(self.path(image))
+        return self.reference(image) in self._stored()
 
     def sbom_path(self, image: str) -> Path:
         """Return the file with an image's bill of materials."""
-        tag = self.reference(image).rpartition(":")[2]
+        tag = self.catalogue.tag(image, self.distro)
         return self.cache / "sbom" / f"{image}-{tag}.cdx.json"
 
     def build(self, *images: str) -> dict[str, str]:
@@ -101,7 +118,7 @@ class Builder:
                 if reference.startswith(prefix):
                     self._buildah("rmi", "--force", reference)
             self._buildah("rmi", "--prune")
-            for folder in (self._work, self.cache / "sbom"):
+            for folder in (self._work, self.cache / "files", self.cache / "sbom"):
                 self.host.remove(folder)
 
     @property
@@ -120,14 +137,16 @@ class Builder:
             if recipe.parent is None:
                 self._bootstrap(recipe, distro, access, context / "rootfs.tar")
             self._run(self._build_argv(recipe, context, secrets))
-            self._write_sbom(recipe, distro)
+            if recipe.file:
+                self._keep_file(recipe, recipe.file, distro)
+            else:
+                self._write_image_sbom(recipe, distro)
         finally:
             self._clean()
 
     def _build_argv(
         self, recipe: Recipe, context: Path, secrets: dict[str, Path]
     ) -> tuple[str, ...]:
-        reference = self.reference(recipe.name)
         values = {
             "PACKAGES": " ".join(recipe.packages[self.distro]),
             "BUILD_PACKAGES": " ".join(recipe.build_packages.get(self.distro, ())),
@@ -140,10 +159,15 @@ class Builder:
         labels = {
             "org.opencontainers.image.title": recipe.name,
             "org.opencontainers.image.description": recipe.summary,
-            "org.opencontainers.image.version": reference.rpartition(":")[2],
+            "org.opencontainers.image.version": self.catalogue.tag(recipe.name, self.distro),
             "helio.recipe": self.catalogue.digest(recipe.name, self.distro),
             "helio.sbom": self.sbom_path(recipe.name).name,
         }
+        result = (
+            f"--output=type=local,dest={self._work / 'result'}"
+            if recipe.file
+            else f"--tag={self.reference(recipe.name)}"
+        )
         return self.store.command(
             "buildah",
             "build",
@@ -155,7 +179,7 @@ class Builder:
             *(f"--build-arg={key}={value}" for key, value in values.items() if key in used),
             *(f"--label={key}={value}" for key, value in labels.items()),
             *(f"--secret=id={key},src={path}" for key, path in secrets.items()),
-            f"--tag={reference}",
+            result,
             f"--file={context / 'Containerfile'}",
             str(context),
         )
@@ -207,11 +231,23 @@ class Builder:
             self.host.write(folder / name, text, 0o600)
         return {name: folder / name for name in texts} | {"ca": access.ca}
 
-    def _write_sbom(self, recipe: Recipe, distro: Distro) -> None:
+    def _write_image_sbom(self, recipe: Recipe, distro: Distro) -> None:
         reference = self.reference(recipe.name)
         container = self._buildah("from", "--pull-never", reference).strip()
-        root = Path(self._buildah("mount", container).strip())
-        tag = reference.rpartition(":")[2]
+        self._write_sbom(recipe, distro, Path(self._buildah("mount", container).strip()))
+
+    def _keep_file(self, recipe: Recipe, name: str, distro: Distro) -> None:
+        """Move a recipe's file to its place; what else the build left is its bill."""
+        result, path = self._work / "result", self.path(recipe.name)
+        self._write_sbom(recipe, distro, result)
+        self._run(("install", "-d", str(path.parent)))
+        # In one file system, so that the file is there as a whole or not at all.
+        self._run(("mv", str(result / name), str(path)))
+        # Buildah also keeps what it gave out, as an image without a name.
+        self._buildah("rmi", "--prune")
+
+    def _write_sbom(self, recipe: Recipe, distro: Distro, root: Path) -> None:
+        tag = self.catalogue.tag(recipe.name, self.distro)
         self.host.write(
             self.sbom_path(recipe.name), sbom.read_sbom(root, recipe.name, tag, distro.id)
         )

@@ -1,4 +1,7 @@
-"""Image recipes as data, their digests and the references that follow from them. All pure."""
+"""Image recipes as data, their digests and the references that follow from them. All pure.
+
+Most recipes make an image for containers; some make a file out of one, such as a guest's disk.
+"""
 
 import dataclasses
 import functools
@@ -52,6 +55,7 @@ class Recipe:
         name: Name of the image and of its folder.
         summary: One sentence for people, becomes the image's description.
         parent: Image that it stands on; None for one that is bootstrapped.
+        file: Name of the file that the build leaves; None for an image for containers.
         inputs: Path within the folder to content: all that the build reads.
         packages: Distribution key to the packages in the image.
         build_packages: Distribution key to the packages of the builder stage only.
@@ -60,6 +64,7 @@ class Recipe:
     name: str
     summary: str
     parent: str | None
+    file: str | None
     inputs: Mapping[str, bytes]
     packages: Mapping[str, tuple[str, ...]]
     build_packages: Mapping[str, tuple[str, ...]]
@@ -127,6 +132,8 @@ class Catalogue:
             "build-packages": sorted(recipe.build_packages.get(distro, ())),
             "parent": self._parent_digest(recipe, distro),
         }
+        if recipe.file:
+            content["file"] = recipe.file
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def _parent_digest(self, recipe: Recipe, distro: str) -> str | None:
@@ -134,14 +141,30 @@ class Catalogue:
         lineage = self._lineage(recipe.name)
         return self.digest(lineage[1], distro) if lineage[1:] else None
 
+    def tag(self, image: str, distro: str) -> str:
+        """Return release, distribution and the recipe's digest: what tells builds apart."""
+        return f"{self.release}-{distro}-{self.digest(image, distro)[:12]}"
+
     def reference(self, image: str, distro: str) -> str:
-        """Return the full name of an image: registry, name and tag with the recipe's digest."""
-        tag = f"{self.release}-{distro}-{self.digest(image, distro)[:12]}"
-        return f"{self.registry}/{image}:{tag}"
+        """Return the full name of an image: registry, name and tag."""
+        return f"{self.registry}/{image}:{self.tag(image, distro)}"
 
     def references(self, distro: str) -> dict[str, str]:
-        """Return the reference of every image for a distribution."""
-        return {image: self.reference(image, distro) for image in sorted(self.recipes)}
+        """Return the reference of every image for containers."""
+        return {
+            image: self.reference(image, distro)
+            for image, recipe in sorted(self.recipes.items())
+            if not recipe.file
+        }
+
+    def files(self, distro: str) -> dict[str, str]:
+        """Return the name of every file that a recipe makes, with its tag before the suffixes."""
+        return {
+            image: f"{stem}-{self.tag(image, distro)}.{suffixes}"
+            for image, recipe in sorted(self.recipes.items())
+            if recipe.file
+            for stem, _, suffixes in (recipe.file.partition("."),)
+        }
 
     def _lineage(self, image: str) -> list[str]:
         """Return an image, its parent, its parent's parent and so on."""
@@ -197,18 +220,22 @@ def parse_recipe(entry: Mapping[str, object], read: Callable[[str], bytes]) -> R
     Raises:
         RecipeError: a key is missing or unknown.
     """
-    needed, optional = {"name", "summary", "parent", "inputs", "packages"}, {"build-packages"}
+    needed, optional = (
+        {"name", "summary", "parent", "inputs", "packages"},
+        {"build-packages", "file"},
+    )
     for problem, keys in (
         ("lacks", needed - entry.keys()),
         ("has the unknown", entry.keys() - needed - optional),
     ):
         if keys:
             raise RecipeError(f"cannot read image.yaml: it {problem} key {sorted(keys)[0]}")
-    parent = entry["parent"]
+    parent, file = entry["parent"], entry.get("file")
     return Recipe(
         name=str(entry["name"]),
         summary=str(entry["summary"]),
         parent=None if parent is None else str(parent),
+        file=None if file is None else str(file),
         inputs={path: read(path) for path in cast("list[str]", entry["inputs"])},
         packages=_lists(entry["packages"]),
         build_packages=_lists(entry.get("build-packages", {})),
