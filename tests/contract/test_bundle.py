@@ -1,13 +1,14 @@
-"""The committed bundle is what the charms' metadata and the manifest say, and Juju accepts it."""
+"""The committed bundles are what the charms' metadata and the manifest say, and Juju accepts them."""
 
 import pathlib
 
 import pytest
-import yaml
 
-from helio import bundle, bundlefile
+from helio import bundle, bundlecheck, bundlefile, images
 from helio.packing import BASES, charm_names
 from helio.tree import find_tree
+
+PARTS = {"pods": bundle.PODS_FILE, "machines": bundle.MACHINES_FILE}
 
 
 @pytest.fixture(scope="module")
@@ -16,64 +17,90 @@ def tree():
 
 
 @pytest.fixture(scope="module")
+def release(tree):
+    return bundlefile.read_release(tree)
+
+
+@pytest.fixture(scope="module")
 def committed(tree):
-    return yaml.safe_load(bundlefile.path(tree).read_text())
+    """The bundles with their offers: part → content."""
+    return {
+        part: bundle.load_documents(bundlefile.path(tree, file).read_text())
+        for part, file in PARTS.items()
+    }
 
 
-def test_the_bundle_is_generated_from_what_is_there(tree):
-    assert bundlefile.path(tree).read_text() == bundlefile.generate(tree), (
-        "run `./helio bundle generate` and commit the result"
-    )
+def test_the_bundles_are_generated_from_what_is_there(tree):
+    for file, text in bundlefile.generate(tree).items():
+        assert bundlefile.path(tree, file).read_text() == text, (
+            "run `./helio bundle generate` and commit the result"
+        )
 
 
-def test_the_bundle_and_its_overlays_keep_every_rule(tree):
+def test_the_bundles_and_their_overlays_keep_every_rule(tree):
     assert bundlefile.problems(tree) == []
 
 
-def test_every_charm_is_in_the_release(tree):
-    manifest = bundlefile.read_manifest(tree)
-    used = {application.charm for application in manifest.applications.values()}
-    assert used == set(charm_names(tree))
+def test_every_charm_is_in_the_release(tree, release):
+    used = {application.charm for application in release.manifest.applications.values()}
+    assert used | set(release.manifest.extensions) == set(charm_names(tree))
+    assert not used & set(release.manifest.extensions)
 
 
-def test_an_application_is_named_as_its_charm_without_the_substrate(tree):
-    manifest = bundlefile.read_manifest(tree)
-    names = {name: application.charm for name, application in manifest.applications.items()}
+def test_an_application_is_named_as_its_charm_without_the_substrate(release):
+    applications = release.manifest.applications.items()
+    names = {name: application.charm for name, application in applications}
     assert names == {charm.removesuffix("-k8s"): charm for charm in names.values()}
 
 
+def test_what_needs_kubernetes_stands_in_pods_and_what_is_for_machines_on_them(release):
+    for name, application in release.manifest.applications.items():
+        charm = release.charm(name)
+        needs_kubernetes = "k8s-api" in (charm.get("assumes") or []) or "containers" in charm
+        assert not (needs_kubernetes and application.to), name
+        assert needs_kubernetes or application.to or name == "self-signed-certificates", name
+
+
 def test_charms_are_named_by_a_path_relative_to_the_bundle(committed):
-    for application in committed["applications"].values():
-        path = pathlib.PurePosixPath(application["charm"])
-        assert path.parts[:2] == ("..", "dist")
+    for content in committed.values():
+        for application in content["applications"].values():
+            path = pathlib.PurePosixPath(application["charm"])
+            assert path.parts[:2] == ("..", "dist")
 
 
-def test_every_required_integration_is_in_the_bundle(tree, committed):
-    related = {end for pair in committed["relations"] for end in pair}
-    manifest = bundlefile.read_manifest(tree)
-    charms = bundlefile.read_charms(tree, manifest)
+def test_every_required_integration_is_in_the_bundles(tree, release, committed):
+    joining = bundlefile.overlays(tree)[pathlib.PurePosixPath(bundle.JOINING_FILE).name]
+    related = {
+        end
+        for content in (*committed.values(), joining)
+        for pair in content["relations"]
+        for end in pair
+    }
     required = {
         f"{name}:{endpoint}"
-        for name, application in manifest.applications.items()
-        for endpoint, definition in (charms[application.charm].get("requires") or {}).items()
+        for name in release.manifest.applications
+        for endpoint, definition in (release.charm(name).get("requires") or {}).items()
         if not definition.get("optional")
     }
     assert required <= related
 
 
-@pytest.mark.parametrize("base", sorted(BASES))
-def test_the_bundle_with_the_overlay_of_a_distribution_keeps_every_rule(tree, committed, base):
-    from helio import bundlecheck, images
+def test_every_resource_of_an_extension_can_be_filled(tree, release):
+    references = images.load(tree.root).references("debian12")
+    for name in release.manifest.extensions:
+        assert bundle.resources(release.manifest, release.charms[name], references)
 
-    manifest = bundlefile.read_manifest(tree)
-    charms = bundlefile.read_charms(tree, manifest)
-    references = images.load(tree.root).references(base.replace("-", ""))
-    files = {charm: f"/x/{charm}_{base}-{manifest.arch}.charm" for charm in charms}
-    overlay = bundle.overlay(manifest, charms, references, files, base.replace("-", "@"))
-    known = bundlecheck.Known(
-        charms=charms,
-        images=frozenset(references.values()),
-        quorum=frozenset({"mariadb"}),
-    )
+
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("base", sorted(BASES))
+def test_a_bundle_with_the_overlay_of_a_distribution_keeps_every_rule(
+    tree, release, committed, base, part
+):
+    catalogue, distro = images.load(tree.root), base.replace("-", "")
+    files = {charm: f"/x/{charm}_{base}-amd64.charm" for charm in release.charms}
+    made = {name: f"/x/{file}" for name, file in catalogue.files(distro).items()}
+    references = {**catalogue.references(distro), **made}
+    overlay = bundle.overlay(release, part, references, files, base.replace("-", "@"))
+    known = bundlefile.known(tree, release)
     assert bundlecheck.check_overlay(overlay, known) == []
-    assert bundlecheck.check(bundle.merge(committed, overlay), known, merged=True) == []
+    assert bundlecheck.check(bundle.merge(committed[part], overlay), known, merged=True) == []

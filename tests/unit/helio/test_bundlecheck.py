@@ -29,7 +29,8 @@ KNOWN = Known(
     images=frozenset({"localhost:32000/db:1"}),
     quorum=frozenset({"db"}),
     trusted=frozenset({"api"}),
-    offers=frozenset({"admin/machines.ovn"}),
+    offers={"admin/machines.ovn": {"web": {"interface": "http"}}},
+    spaces=frozenset({"alpha"}),
 )
 GOOD = {
     "bundle": "kubernetes",
@@ -58,6 +59,7 @@ MACHINES = {
             "num_units": 2,
             "to": ["0", "1"],
             "constraints": "cores=4",
+            "bindings": {"": "alpha", "web": "alpha"},
         }
     },
 }
@@ -135,6 +137,8 @@ def test_good_bundles_have_no_problems():
         ("applications/api/trust", ..., "application api needs trust"),
         # 10: offers and remote applications
         ("applications/api/offers", {}, "offers is allowed in overlays only"),
+        ("relations", [["ovn:ghost", "api:backend"]], "there is no endpoint ovn:ghost"),
+        ("relations", [["ovn:web", "api:database"]], "http is not mysql_client"),
         ("saas/ovn/url", "admin/machines.none", "nothing offers admin/machines.none"),
         ("saas", {"db": {"url": "admin/machines.ovn"}}, "saas db has the name of an application"),
     ],
@@ -150,6 +154,8 @@ def test_each_rule_finds_its_bad_example(path, value, problem):
         ("applications/api/to", ["0"], "machine 1 is not used"),
         ("applications/api/to", ["0", "7"], "there is no machine 7"),
         ("applications/api/num_units", 1, "2 places for 1 units"),
+        ("applications/api/bindings", {"wbe": "alpha"}, "no endpoint or binding wbe"),
+        ("applications/api/bindings", {"web": "beta"}, "there is no space beta"),
         ("applications/db", GOOD["applications"]["db"] | {"trust": False}, "assumes Kubernetes"),
     ],
 )
@@ -167,6 +173,24 @@ def test_a_limit_counts_all_relations_of_an_endpoint():
 def test_a_bundle_with_overlays_laid_over_may_have_offers():
     with_offers = changed(GOOD, "applications/api/offers", {"web": {"endpoints": ["web"]}})
     assert check(with_offers, KNOWN, merged=True) == []
+
+
+@pytest.mark.parametrize(
+    ("offer", "problem"),
+    [
+        ({"endpoints": ["wbe"]}, "offer web: api provides no wbe"),
+        ({"endpoints": ["database"]}, "offer web: api provides no database"),
+        ({"endpoints": []}, "offer web: api offers no endpoint"),
+    ],
+)
+def test_an_offer_names_what_the_charm_provides(offer, problem):
+    wrong = changed(GOOD, "applications/api/offers", {"web": offer})
+    assert problem in check(wrong, KNOWN, merged=True)
+
+
+def test_a_relation_to_a_remote_application_is_held_against_its_offer():
+    related = changed(GOOD, "relations", [["ovn:web", "api:backend"]])
+    assert check(related, KNOWN) == []
 
 
 def test_an_overlay_may_remove_and_offer_but_not_misspell():

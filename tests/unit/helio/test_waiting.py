@@ -2,7 +2,14 @@ import dataclasses
 
 import jubilant
 import pytest
-from jubilant.statustypes import AppStatus, ModelStatus, Status, StatusInfo, UnitStatus
+from jubilant.statustypes import (
+    AppStatus,
+    MachineStatus,
+    ModelStatus,
+    Status,
+    StatusInfo,
+    UnitStatus,
+)
 
 from helio import waiting
 from helio.host import HelioError
@@ -62,9 +69,20 @@ def clock():
 @pytest.fixture
 def settle(reporter, clock):
     def run(*answers, stall: float = 100):
-        waiting.settle(Script(*answers), ["x"], reporter, stall, clock, clock.sleep)
+        models = [waiting.Watched(Script(*answers), ["x"])]
+        waiting.settle(models, reporter, stall, clock, clock.sleep)
 
     return run
+
+
+def on_machine(state: str, message: str = "") -> Status:
+    """A model with a unit on a machine in this state."""
+    machine = MachineStatus(
+        juju_status=StatusInfo(state, message=message), machine_status=StatusInfo("running")
+    )
+    model = ModelStatus("machines", "iaas", "c", "k", "3.6.24")
+    placed = dataclasses.replace(unit(), machine="0")
+    return Status(model=model, machines={"0": machine}, apps={"x": app(placed, scale=0)})
 
 
 @pytest.mark.parametrize(
@@ -83,6 +101,37 @@ def settle(reporter, clock):
 def test_what_an_application_waits_for_is_said_in_words(state, words):
     assert waiting.lacks(state, ["x"]) == {"x": words}
     assert waiting.is_settled(state, ["x"]) == (words == "ready")
+
+
+def test_a_unit_waits_for_its_machine():
+    assert waiting.lacks(on_machine("pending", "starting"), ["x"]) == {
+        "x": "x/0 machine 0 pending: starting"
+    }
+    assert waiting.lacks(on_machine("started"), ["x"]) == {"x": "ready"}
+
+
+def test_two_models_are_waited_for_together(reporter, clock):
+    slow = [on_machine("pending", str(number)) for number in range(20)]
+    models = [
+        waiting.Watched(Script(status(y=app(unit()))), ["y"]),
+        waiting.Watched(Script(*slow, on_machine("started")), ["x"]),
+    ]
+    waiting.settle(models, reporter, 50, clock, clock.sleep)
+    assert reporter.of("progress")[0] == {"y": "ready", "x": "x/0 machine 0 pending: 0"}
+    assert reporter.of("progress")[-1] == {"y": "ready", "x": "ready"}
+
+
+def test_one_model_that_does_not_answer_is_waited_for(reporter, clock):
+    away = jubilant.CLIError(1, ["juju"], "", "ERROR connection refused")
+    models = [waiting.Watched(Script(READY), ["x"]), waiting.Watched(Script(away), ["y"])]
+    with pytest.raises(HelioError, match="juju waits: does not answer"):
+        waiting.settle(models, reporter, 50, clock, clock.sleep)
+
+
+def test_what_was_taken_away_on_purpose_is_not_waited_for(reporter, clock):
+    models = [waiting.Watched(Script(READY), ["x", "feature"], optional=["feature"])]
+    waiting.settle(models, reporter, 50, clock, clock.sleep)
+    assert reporter.of("progress")[-1] == {"x": "ready"}
 
 
 def test_a_model_that_looks_ready_once_is_not_settled(settle, reporter):

@@ -1,31 +1,45 @@
 """From a bare machine to a cloud: the list of steps, and those that work on the machine."""
 
 import dataclasses
+from collections.abc import Mapping
 
 import yaml
 
-from helio import bundle, clients, images, packing, pebble, preflight
-from helio.deployment import AddModel, Deploy, GetToken, Settle, WriteClientFiles
-from helio.embedded import Engine, Juju, program
+from helio import bundle, clients, images, pebble, preflight
+from helio.deployment import AddModel, Deploy, GetToken, Join, Settle, WriteClientFiles
+from helio.embedded import MACHINE_CLOUD, Engine, Juju, program
 from helio.host import NOT_FOUND, CommandError, Host
 from helio.machine import InstallPackages, SetKernel
+from helio.manifest import Part
 from helio.packing import Packer
 from helio.plan import Plan, image_builder
 from helio.report import Reporter
 from helio.steps import Step
 
 BASE_IMAGE = "base"  # what charm containers run; it has the Python that charms are packed for
+MACHINE_IMAGE = "machine"  # what machines boot
 
 
-def steps(plan: Plan, juju: Juju, actions: clients.Actions) -> list[Step]:
+def steps(plan: Plan, models: Mapping[Part, Juju], actions: clients.Actions) -> list[Step]:
     """Return the way to a cloud on the embedded engine.
 
     Args:
         plan: What to do it with.
-        juju: Drives the model.
-        actions: Runs actions in the model.
+        models: Part → what drives its model.
+        actions: Runs actions in the model of the control plane.
     """
     settings = plan.settings
+    clouds: Mapping[Part, str | None] = {"pods": None, "machines": MACHINE_CLOUD}
+    # Nothing waits in between: the charms wait for each other.
+    model = [
+        step
+        for part in plan.parts
+        for step in (
+            AddModel(plan, models[part], part, clouds[part]),
+            Deploy(plan, models[part], part),
+        )
+    ]
+    joining = [Join(plan, models["pods"])] if plan.joining_file.is_file() else []
     return [
         preflight.Preflight(settings),
         InstallPackages(settings.journal),
@@ -35,9 +49,9 @@ def steps(plan: Plan, juju: Juju, actions: clients.Actions) -> list[Step]:
         BuildImages(plan),
         PackCharms(plan),
         SetUpEngine(plan),
-        AddModel(plan, juju),
-        Deploy(plan, juju),
-        Settle(plan, juju),
+        *model,
+        *joining,
+        Settle(plan, models),
         WriteClientFiles(plan, actions),
         GetToken(plan, actions),
     ]
@@ -102,7 +116,7 @@ class BuildImages:
         """Return whether all are in the store; asking for it would make it."""
         if not host.exists(self.plan.settings.store):
             return False
-        builder = image_builder(self.plan, host)
+        builder = self._builder(host)
         try:
             return all(builder.is_built(image) for image in self.plan.references)
         except CommandError as error:
@@ -112,7 +126,11 @@ class BuildImages:
 
     def apply(self, host: Host, reporter: Reporter) -> None:
         """Build them, parents first."""
-        image_builder(self.plan, host, reporter).build()
+        self._builder(host, reporter).build()
+
+    def _builder(self, host: Host, reporter: Reporter | None = None) -> images.Builder:
+        plan = self.plan
+        return image_builder(plan.settings, plan.catalogue, plan.base, host, reporter)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,7 +161,7 @@ class PackCharms:
 
 @dataclasses.dataclass(frozen=True)
 class SetUpEngine:
-    """Write the engine's settings and the overlay with this machine's charms and images."""
+    """Write the engine's settings and the overlays with this machine's charms and images."""
 
     plan: Plan
     title: str = "Set up the engine"
@@ -154,13 +172,11 @@ class SetUpEngine:
         return False
 
     def apply(self, host: Host, reporter: Reporter) -> None:
-        """Write both."""
-        plan = self.plan
-        Engine(plan.settings).init(host, plan.references[BASE_IMAGE])
-        files = {
-            name: str(packing.charm_file(plan.tree, name, plan.base, plan.manifest.arch))
-            for name in plan.charms
-        }
-        base = f"{plan.base.distribution}@{plan.base.channel}"
-        overlay = bundle.overlay(plan.manifest, plan.charms, plan.references, files, base)
-        host.write(plan.settings.overlay, yaml.safe_dump(overlay, sort_keys=False))
+        """Write them."""
+        plan, settings = self.plan, self.plan.settings
+        made = plan.references
+        Engine(settings).init(host, made[BASE_IMAGE], made[MACHINE_IMAGE])
+        joining = bundle.remote(plan.release, "pods", settings.models)
+        overlays = {settings.overlay(part): plan.overlay(part) for part in plan.parts}
+        for path, content in {**overlays, settings.joining_overlay: joining}.items():
+            host.write(path, yaml.safe_dump(content, sort_keys=False))

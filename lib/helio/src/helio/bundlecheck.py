@@ -60,7 +60,8 @@ class Known:
         images: Every image reference that there can be.
         quorum: Applications that need an odd number of units.
         trusted: Applications that use the Kubernetes API.
-        offers: URLs of the offers in sibling bundles.
+        offers: URL of an offer in a sibling bundle → its endpoints with their definitions.
+        spaces: Spaces of the machines.
         juju: The oldest Juju that the release runs on.
     """
 
@@ -68,7 +69,8 @@ class Known:
     images: frozenset[str] = frozenset()
     quorum: frozenset[str] = frozenset()
     trusted: frozenset[str] = frozenset()
-    offers: frozenset[str] = frozenset()
+    offers: Mapping[str, Yaml] = dataclasses.field(default_factory=dict[str, Yaml])
+    spaces: frozenset[str] = frozenset()
     juju: str = "3.6.24"
 
 
@@ -174,9 +176,9 @@ def _relations(bundle: Yaml, known: Known) -> Iterator[str]:
             yield from (f"relation {text}: there is no endpoint {end}" for end in missing)
             continue
         (role, one), (other_role, other) = cast(list[tuple[str, Yaml]], ends)
-        if {role, other_role} != {"provides", "requires"} and "saas" not in (role, other_role):
+        if {role, other_role} != {"provides", "requires"}:
             yield f"relation {text}: one end must provide and the other require"
-        if one.get("interface") != other.get("interface") and "saas" not in (role, other_role):
+        if one.get("interface") != other.get("interface"):
             yield f"relation {text}: {one['interface']} is not {other['interface']}"
         if "container" in (one.get("scope"), other.get("scope")) and not any(
             _charm_of(bundle, known, end.split(":")[0]).get("subordinate") for end in pair
@@ -263,6 +265,19 @@ def _units(bundle: Yaml, known: Known) -> Iterator[str]:
         yield from (f"machine {machine} is not used" for machine in unused)
 
 
+def _bindings(bundle: Yaml, known: Known) -> Iterator[str]:
+    """Rule 8, spaces: what is bound exists, and so does the space."""
+    for name, application in _applications(bundle).items():
+        charm = _charm_of(bundle, known, name)
+        sections = ("provides", "requires", "peers", "extra-bindings")
+        names = {"", *(endpoint for section in sections for endpoint in _map(charm, section))}
+        for endpoint, space in _map(application, "bindings").items():
+            if endpoint not in names:
+                yield f"application {name}: its charm has no endpoint or binding {endpoint}"
+            if space not in known.spaces:
+                yield f"application {name}: there is no space {space}"
+
+
 def _trust(bundle: Yaml, known: Known) -> Iterator[str]:
     """Rule 9: trust is given exactly where it is needed."""
     for name, application in _applications(bundle).items():
@@ -272,17 +287,26 @@ def _trust(bundle: Yaml, known: Known) -> Iterator[str]:
 
 
 def _remote(bundle: Yaml, known: Known) -> Iterator[str]:
-    """Rule 10: every remote application has an offer; names do not clash."""
+    """Rule 10: every remote application has an offer, of what there is; names do not clash."""
+    for name, application in _applications(bundle).items():
+        provided = _map(_charm_of(bundle, known, name), "provides")
+        for offer, definition in _map(application, "offers").items():
+            endpoints = cast(list[str], definition.get("endpoints") or [])
+            if not endpoints:
+                yield f"offer {offer}: {name} offers no endpoint"
+            wrong = sorted(set(endpoints) - provided.keys())
+            yield from (f"offer {offer}: {name} provides no {endpoint}" for endpoint in wrong)
     for name, saas in _map(bundle, "saas").items():
         if name in _applications(bundle):
             yield f"saas {name} has the name of an application"
-        url = str(saas.get("url", "")).split(":")[-1]
+        url = _url(saas)
         if url not in known.offers:
             yield f"saas {name}: nothing offers {url or '(no url)'}"
 
 
 RULES: tuple[Callable[[Yaml, Known], Iterator[str]], ...] = (
-    _names, _charms, _relations, _options, _resources, _constraints, _units, _trust, _remote,
+    _names, _charms, _relations, _options, _resources, _constraints, _units, _bindings, _trust,
+    _remote,
 )  # fmt: skip
 
 
@@ -322,10 +346,17 @@ def _version(text: str) -> tuple[int, ...]:
 def _end(bundle: Yaml, known: Known, end: str) -> tuple[str, Yaml] | None:
     """Return role and definition of an endpoint, or None where there is none."""
     application, _, endpoint = end.partition(":")
-    if application in _map(bundle, "saas"):
-        return "saas", {}
+    saas = _map(bundle, "saas").get(application)
+    if saas is not None:
+        offered = known.offers.get(_url(saas), {}).get(endpoint)
+        return None if offered is None else ("provides", offered)
     charm = _charm_of(bundle, known, application)
     for role in ("provides", "requires"):
         if endpoint in _map(charm, role):
             return role, _map(charm, role)[endpoint]
     return None
+
+
+def _url(saas: Yaml) -> str:
+    """Return the URL of a remote application's offer, without its controller."""
+    return str(saas.get("url", "")).split(":")[-1]

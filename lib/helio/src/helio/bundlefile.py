@@ -1,4 +1,4 @@
-"""The bundle in the tree: read what it is made from, write it, check it."""
+"""The bundles in the tree: read what they are made from, write them, check them."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,35 +6,45 @@ from typing import Any
 
 import yaml
 
-from helio import bundle, bundlecheck, images, packing
+from helio import bundle, bundlecheck, images, manifest, packing
+from helio.manifest import Part
 from helio.packing import BASES
 from helio.tree import Tree
 
 
-def path(tree: Tree) -> Path:
-    """Return the committed bundle's file."""
-    return tree.bundles / "openstack.yaml"
+def path(tree: Tree, file: str = bundle.PODS_FILE) -> Path:
+    """Return the place of a committed bundle."""
+    return tree.bundles / file
 
 
-def read_manifest(tree: Tree) -> bundle.Manifest:
+def read_manifest(tree: Tree) -> manifest.Manifest:
     """Return the release."""
-    return bundle.parse_manifest((tree.bundles / "manifest.yaml").read_text(encoding="utf-8"))
+    return manifest.parse_manifest(_read(tree, "manifest.yaml"))
 
 
-def read_charms(tree: Tree, manifest: bundle.Manifest) -> dict[str, bundle.Yaml]:
+def read_charms(tree: Tree, release: manifest.Manifest) -> dict[str, bundle.Yaml]:
     """Return the metadata of every charm of the release."""
-    names = sorted({application.charm for application in manifest.applications.values()})
-    return {name: packing.read_charmcraft(tree, name) for name in names}
+    names = {application.charm for application in release.applications.values()}
+    return {
+        name: packing.read_charmcraft(tree, name)
+        for name in sorted(names | set(release.extensions))
+    }
 
 
-def generate(tree: Tree) -> str:
-    """Return the text of the bundle as it ought to be."""
-    manifest = read_manifest(tree)
-    wiring = bundle.parse_wiring((tree.bundles / "wiring.yaml").read_text(encoding="utf-8"))
-    references = images.load(tree.root).references(_distro(manifest))
-    return bundle.render(
-        bundle.generate(manifest, wiring, read_charms(tree, manifest), references)
-    )
+def read_release(tree: Tree) -> bundle.Release:
+    """Return everything that the bundles are made from."""
+    found = read_manifest(tree)
+    wiring = manifest.parse_wiring(_read(tree, "wiring.yaml"))
+    return bundle.Release(found, wiring, read_charms(tree, found))
+
+
+def generate(tree: Tree) -> dict[str, str]:
+    """Return the bundles as they ought to be: file below `bundles` → its text."""
+    release = read_release(tree)
+    catalogue, distro = images.load(tree.root), _distro(release.manifest)
+    files = {name: f"../dist/{file}" for name, file in catalogue.files(distro).items()}
+    made = bundle.generate(release, {**catalogue.references(distro), **files})
+    return {file: bundle.render(file, documents) for file, documents in made.items()}
 
 
 def overlays(tree: Tree) -> Mapping[str, Any]:
@@ -43,40 +53,69 @@ def overlays(tree: Tree) -> Mapping[str, Any]:
     return {file.name: yaml.safe_load(file.read_text(encoding="utf-8")) for file in files}
 
 
-def problems(tree: Tree) -> list[str]:
-    """Return what is wrong with the committed bundle and its overlays."""
-    file = path(tree)
-    if not file.is_file():
-        return [f"{file.name} is missing: run `helio bundle generate`"]
-    text = file.read_text(encoding="utf-8")
-    found = [] if text == generate(tree) else [f"{file.name} is old: run `helio bundle generate`"]
-    manifest = read_manifest(tree)
+def known(tree: Tree, release: bundle.Release) -> bundlecheck.Known:
+    """Return what the bundles are held against."""
     catalogue = images.load(tree.root)
-    known = bundlecheck.Known(
-        charms=read_charms(tree, manifest),
+    found = release.manifest
+    return bundlecheck.Known(
+        charms=release.charms,
         images=frozenset(
             reference
             for base in BASES
             for reference in catalogue.references(base.replace("-", "")).values()
         ),
-        quorum=frozenset(
-            name for name, application in manifest.applications.items() if application.quorum
-        ),
-        trusted=frozenset(
-            name for name, application in manifest.applications.items() if application.trust
-        ),
-        juju=manifest.versions["juju-minimum"],
+        quorum=frozenset(name for name, each in found.applications.items() if each.quorum),
+        trusted=frozenset(name for name, each in found.applications.items() if each.trust),
+        offers=_offers(release),
+        spaces=frozenset(found.spaces),
+        juju=found.versions["juju-minimum"],
     )
-    content = yaml.safe_load(text)
-    found += bundlecheck.check(content, known)
-    for name, overlay in overlays(tree).items():
-        merged = bundle.merge(content, overlay)
-        found += [f"{name}: {problem}" for problem in bundlecheck.check_overlay(overlay, known)]
+
+
+def problems(tree: Tree) -> list[str]:
+    """Return what is wrong with the committed bundles and the overlays."""
+    found: list[str] = []
+    for file, text in generate(tree).items():
+        if not path(tree, file).is_file():
+            found.append(f"{file} is missing: run `helio bundle generate`")
+        elif path(tree, file).read_text(encoding="utf-8") != text:
+            found.append(f"{file} is old: run `helio bundle generate`")
+    if any("missing" in problem for problem in found):
+        return found
+    checked = known(tree, read_release(tree))
+    contents = {
+        file: bundle.load_documents(path(tree, file).read_text(encoding="utf-8"))
+        for file in (bundle.PODS_FILE, bundle.MACHINES_FILE)
+        if path(tree, file).is_file()
+    }
+    for file, content in contents.items():
         found += [
-            f"{name}: {problem}" for problem in bundlecheck.check(merged, known, merged=True)
+            f"{file}: {problem}" for problem in bundlecheck.check(content, checked, merged=True)
+        ]
+    for name, overlay in overlays(tree).items():
+        merged = bundle.merge(contents[bundle.PODS_FILE], overlay)
+        found += [f"{name}: {problem}" for problem in bundlecheck.check_overlay(overlay, checked)]
+        found += [
+            f"{name}: {problem}" for problem in bundlecheck.check(merged, checked, merged=True)
         ]
     return found
 
 
-def _distro(manifest: bundle.Manifest) -> str:
-    return manifest.base.replace("@", "")
+def _offers(release: bundle.Release) -> dict[str, bundlecheck.Yaml]:
+    """Return what the bundles offer: URL → endpoint → its definition in the metadata."""
+    parts: tuple[Part, ...] = ("pods", "machines")
+    return {
+        f"admin/{release.manifest.models[part]}.{name}": {
+            endpoint: release.charm(name)["provides"][endpoint] for endpoint in endpoints
+        }
+        for part in parts
+        for name, endpoints in bundle.offers(release, part).items()
+    }
+
+
+def _read(tree: Tree, name: str) -> str:
+    return (tree.bundles / name).read_text(encoding="utf-8")
+
+
+def _distro(found: manifest.Manifest) -> str:
+    return found.base.replace("@", "")

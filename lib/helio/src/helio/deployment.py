@@ -1,14 +1,18 @@
 """The steps of a bootstrap that work on the model: from an engine to a cloud that answers."""
 
 import dataclasses
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import cast
 
 import jubilant
 import yaml
 from jubilant.statustypes import Status
 
-from helio import clients, waiting
+from helio import bundle, clients, waiting
 from helio.embedded import Engine, Juju
 from helio.host import HelioError, Host
+from helio.manifest import Part
 from helio.plan import Plan
 from helio.report import Reporter
 from helio.settings import Settings
@@ -16,40 +20,54 @@ from helio.settings import Settings
 
 @dataclasses.dataclass(frozen=True)
 class AddModel:
-    """Add the model of the control plane."""
+    """Add the model of a part."""
 
     plan: Plan
     juju: Juju
-    title: str = "Add the model"
+    part: Part = "pods"
+    cloud: str | None = None
     outline: str | None = None
+
+    @property
+    def title(self) -> str:
+        """Say which."""
+        return f"Add the model {self._model}"
 
     def is_done(self, host: Host) -> bool:
         """Return whether there is such a model."""
         return model_status(self.plan.settings, self.juju, host) is not None
 
     def apply(self, host: Host, reporter: Reporter) -> None:
-        """Add it, and make it the one that `helio juju` works on."""
-        model = self.plan.settings.model
-        self.juju.add_model(model)
-        self.juju.cli("switch", model, include_model=False)
+        """Add it; `helio juju` works on that of the pods if nothing else is said."""
+        self.juju.add_model(self._model, self.cloud)
+        if self.part == "pods":
+            self.juju.cli("switch", self._model, include_model=False)
+
+    @property
+    def _model(self) -> str:
+        return self.plan.settings.models[self.part]
 
 
 @dataclasses.dataclass(frozen=True)
 class Deploy:
-    """Deploy the bundle; what is there already stays as it is."""
+    """Deploy the bundle of a part; what is there already stays as it is."""
 
     plan: Plan
     juju: Juju
-    title: str = "Deploy the bundle"
+    part: Part = "pods"
     outline: str | None = None
+
+    @property
+    def title(self) -> str:
+        """Say which."""
+        return f"Deploy {self.plan.bundle_file(self.part).name}"
 
     def is_done(self, host: Host) -> bool:
         """Return whether every application and every relation is there."""
         status = model_status(self.plan.settings, self.juju, host)
-        if status is None or not set(self.plan.applications) <= status.apps.keys():
-            return False
-        wanted = yaml.safe_load(self.plan.bundle_file.read_text(encoding="utf-8"))["relations"]
-        return all(is_related(status, *pair) for pair in wanted)
+        return status is not None and is_deployed(
+            status, self._bundle(), self.plan.features(self.part)
+        )
 
     def apply(self, host: Host, reporter: Reporter) -> None:
         """Deploy what is missing.
@@ -57,10 +75,37 @@ class Deploy:
         Raises:
             HelioError: Juju refuses.
         """
-        try:
-            self.juju.deploy(self.plan.bundle_file, overlays=[self.plan.settings.overlay])
-        except jubilant.CLIError as error:
-            raise HelioError(f"cannot deploy the bundle: {waiting.last_line(error)}") from error
+        overlays = [self.plan.settings.overlay(self.part)]
+        deploy(self.juju, self.plan, self.part, overlays)
+
+    def _bundle(self) -> bundle.Yaml:
+        return bundle.load_documents(self.plan.bundle_file(self.part).read_text(encoding="utf-8"))
+
+
+@dataclasses.dataclass(frozen=True)
+class Join:
+    """Relate the pods to what the machines offer."""
+
+    plan: Plan
+    juju: Juju
+    title: str = "Join the models"
+    outline: str | None = None
+
+    def is_done(self, host: Host) -> bool:
+        """Return whether every relation is there."""
+        status = model_status(self.plan.settings, self.juju, host)
+        wanted = yaml.safe_load(self.plan.joining_file.read_text(encoding="utf-8"))
+        return status is not None and is_deployed(status, wanted)
+
+    def apply(self, host: Host, reporter: Reporter) -> None:
+        """Deploy the bundle of the pods with the overlay that joins.
+
+        Raises:
+            HelioError: Juju refuses.
+        """
+        settings = self.plan.settings
+        overlays = [settings.overlay("pods"), self.plan.joining_file, settings.joining_overlay]
+        deploy(self.juju, self.plan, "pods", overlays)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,13 +113,14 @@ class Settle:
     """Wait until every application is ready."""
 
     plan: Plan
-    juju: waiting.StatusSource
+    models: Mapping[Part, waiting.StatusSource]
     title: str = "Wait for the applications"
 
     @property
     def outline(self) -> str | None:
         """Say for which."""
-        return f"wait until {', '.join(self.plan.applications)} are active"
+        names = [name for part in self.plan.parts for name in self.plan.applications(part)]
+        return f"wait until {', '.join(names)} are active"
 
     def is_done(self, host: Host) -> bool:
         """Return False: one look is not enough to tell."""
@@ -82,7 +128,13 @@ class Settle:
 
     def apply(self, host: Host, reporter: Reporter) -> None:
         """Wait."""
-        waiting.settle(self.juju, self.plan.applications, reporter, self.plan.stall)
+        watched = [
+            waiting.Watched(
+                self.models[part], self.plan.applications(part), self.plan.features(part)
+            )
+            for part in self.plan.parts
+        ]
+        waiting.settle(watched, reporter, self.plan.stall)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -161,8 +213,36 @@ def model_status(settings: Settings, juju: waiting.StatusSource, host: Host) -> 
         raise HelioError(f"cannot read the status: {waiting.last_line(error)}") from error
 
 
+def deploy(juju: Juju, plan: Plan, part: Part, overlays: Sequence[Path]) -> None:
+    """Deploy a bundle with overlays.
+
+    Raises:
+        HelioError: Juju refuses.
+    """
+    file = plan.bundle_file(part)
+    trust = any(each.trust for each in plan.release.manifest.part(part).values())
+    try:
+        juju.deploy(file, overlays=overlays, trust=trust)
+    except jubilant.CLIError as error:
+        raise HelioError(f"cannot deploy {file.name}: {waiting.last_line(error)}") from error
+
+
+def is_deployed(status: Status, wanted: bundle.Yaml, features: Collection[str] = ()) -> bool:
+    """Return whether all of a bundle is there; features that are not there do not count."""
+    applications = cast(Mapping[str, object], wanted.get("applications") or {})
+    missing = applications.keys() - status.apps.keys()
+    relations = [
+        pair
+        for pair in cast(list[list[str]], wanted.get("relations") or [])
+        if not {bundle.application_of(end) for end in pair} & missing
+    ]
+    return missing <= set(features) and all(is_related(status, *pair) for pair in relations)
+
+
 def is_related(status: Status, provider: str, requirer: str) -> bool:
     """Return whether two endpoints (`app:endpoint`) are related."""
-    application, endpoint = requirer.split(":")
+    application, _, endpoint = requirer.partition(":")
+    if application not in status.apps:
+        return False
     others = status.apps[application].relations.get(endpoint, [])
-    return provider.split(":")[0] in {other.related_app for other in others}
+    return bundle.application_of(provider) in {other.related_app for other in others}

@@ -31,7 +31,9 @@ def steps(settings: Settings, tree: Tree, purge: bool) -> list[Step]:
         tree: The checkout.
         purge: Whether images, caches and installed packages go as well.
     """
-    cloud = (settings.openrc, settings.clouds, settings.ca, settings.overlay)
+    overlays = (settings.overlay("pods"), settings.overlay("machines"), settings.joining_overlay)
+    demo = (settings.key, settings.key.with_suffix(".pub"), settings.known_hosts)
+    cloud = (settings.openrc, settings.clouds, settings.ca, *overlays, *demo)
     caches = (settings.cache, settings.pebble.parent)
     checkout = (tree.dist, tree.build / "cache", tree.build / "pack")
     plan: list[Step] = [

@@ -5,6 +5,7 @@ beside helio. Nothing else in helio knows that there is an engine: above this li
 """
 
 import dataclasses
+import ipaddress
 import os
 import sys
 from collections.abc import Iterable
@@ -15,16 +16,18 @@ import jubilant
 from jubilant.statustypes import Status
 
 from helio.host import Command, Host
+from helio.manifest import Part
 from helio.settings import Settings
 
 HOME_VARIABLE = "LOCALJUJU_HOME"
+MACHINE_CLOUD = "localhost"  # the cloud whose models have machines
 
 
 class Juju(Protocol):
     """What the steps ask of Juju; `jubilant.Juju` has it all."""
 
-    def add_model(self, model: str) -> None:
-        """Add a model."""
+    def add_model(self, model: str, cloud: str | None = None) -> None:
+        """Add a model; without a cloud it is one of pods."""
         ...
 
     def cli(self, *args: str, include_model: bool = True) -> str:
@@ -54,9 +57,9 @@ class DryRunJuju:
         self._inner = inner
         self._host = host
 
-    def add_model(self, model: str) -> None:
+    def add_model(self, model: str, cloud: str | None = None) -> None:
         """Record the command."""
-        self._host.run(Command(("juju", "add-model", model)))
+        self._host.run(Command(("juju", "add-model", model, *([cloud] if cloud else []))))
 
     def cli(self, *args: str, include_model: bool = True) -> str:
         """Record the command."""
@@ -94,12 +97,13 @@ class Engine:
         """Return what a program needs in its environment to talk to this engine."""
         return {HOME_VARIABLE: str(self.settings.engine_home)}
 
-    def init(self, host: Host, charm_base: str) -> None:
+    def init(self, host: Host, charm_base: str, machine_image: str) -> None:
         """Write the engine's settings; doing it again changes what differs.
 
         Args:
             host: Where the engine runs.
             charm_base: Image of the charm containers.
+            machine_image: Image of machines.
         """
         settings = self.settings
         options = {
@@ -113,6 +117,7 @@ class Engine:
             "--containers-conf": settings.containers_conf,
         }
         words = [str(word) for option in options.items() for word in option]
+        words += ["--machine-image", machine_image, *self._spaces()]
         # Warm dispatch: ten times less work for each hook, which a small machine feels.
         host.run(Command((str(program("localjuju")), "init", "--warm", *words)))
 
@@ -128,13 +133,28 @@ class Engine:
         """
         return host.run(Command(self._destroy, env=self.environment))
 
-    def connect(self) -> jubilant.Juju:
-        """Return jubilant on the cloud's model, driving the engine's `juju`.
+    def connect(self, part: Part = "pods") -> jubilant.Juju:
+        """Return jubilant on one of the cloud's models, driving the engine's `juju`.
 
         jubilant hands its own environment to the command, so the engine's home is put there.
         """
         os.environ.update(self.environment)
-        return jubilant.Juju(model=self.settings.model, cli_binary=program("juju"))
+        return jubilant.Juju(model=self.settings.models[part], cli_binary=program("juju"))
+
+    def connect_all(self) -> dict[Part, jubilant.Juju]:
+        """Return jubilant on each of the cloud's models."""
+        return {part: self.connect(part) for part in self.settings.models}
+
+    def _spaces(self) -> list[str]:
+        """Return the options for the networks that machines have beside the management network.
+
+        Instances talk to each other through `tunnel`, which leads nowhere else. `provider` has
+        floating IPs: the host is its gateway, and machines have addresses at its upper end.
+        """
+        external = ipaddress.IPv4Network(self.settings.external_subnet)
+        first, last = external.broadcast_address - 15, external.broadcast_address - 1
+        provider = f"provider={external},gateway={external[1]},addresses={first}-{last}"
+        return ["--space", f"tunnel={self.settings.tunnel_subnet}", "--space", provider]
 
     @property
     def _destroy(self) -> tuple[str, ...]:

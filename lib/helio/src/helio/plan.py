@@ -4,14 +4,17 @@ import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 
-from helio import bundle, bundlefile, images, preflight
+from helio import bundle, bundlefile, images, packing, preflight
 from helio.host import HelioError, Host
+from helio.manifest import Part
 from helio.packing import BASES, Base
 from helio.report import Reporter
 from helio.settings import Settings
 from helio.tree import Tree
 
 STALL = 900.0  # seconds
+
+FILES: Mapping[Part, str] = {"pods": bundle.PODS_FILE, "machines": bundle.MACHINES_FILE}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,8 +25,7 @@ class Plan:
         settings: The cloud.
         tree: The checkout.
         base: The machine's distribution; images and charms are made for it.
-        manifest: The release.
-        charms: Charm → its metadata.
+        release: The release: manifest, wiring, and its charms' metadata.
         catalogue: The images' recipes.
         stall: Seconds without any change after which waiting is given up.
     """
@@ -31,30 +33,67 @@ class Plan:
     settings: Settings
     tree: Tree
     base: Base
-    manifest: bundle.Manifest
-    charms: Mapping[str, bundle.Yaml]
+    release: bundle.Release
     catalogue: images.Catalogue
     stall: float = STALL
 
     @property
     def distro(self) -> str:
         """Return the images' name of the distribution: `debian12`."""
-        return self.base.name.replace("-", "")
+        return distro_of(self.base)
 
     @property
     def references(self) -> Mapping[str, str]:
-        """Return image → reference."""
-        return self.catalogue.references(self.distro)
+        """Return image → reference, or path of the file where a recipe makes one."""
+        folder = self.settings.cache / "files"
+        files = self.catalogue.files(self.distro).items()
+        made = {name: str(folder / file) for name, file in files}
+        return {**self.catalogue.references(self.distro), **made}
 
     @property
-    def bundle_file(self) -> Path:
+    def parts(self) -> tuple[Part, ...]:
+        """Return the parts that the release has, in the order in which they are deployed."""
+        return ("pods", "machines") if self.release.manifest.machines else ("pods",)
+
+    @property
+    def charms(self) -> tuple[str, ...]:
+        """Return the names of the charms that the bundles deploy."""
+        applications = self.release.manifest.applications.values()
+        return tuple(sorted({each.charm for each in applications}))
+
+    @property
+    def files(self) -> dict[str, str]:
+        """Return charm → path of its packed file."""
+        arch = self.release.manifest.arch
+        return {
+            name: str(packing.charm_file(self.tree, name, self.base, arch)) for name in self.charms
+        }
+
+    def bundle_file(self, part: Part) -> Path:
         """Return the bundle that is deployed."""
-        return bundlefile.path(self.tree)
+        return bundlefile.path(self.tree, FILES[part])
 
     @property
-    def applications(self) -> tuple[str, ...]:
-        """Return the names of all applications."""
-        return tuple(sorted(self.manifest.applications))
+    def joining_file(self) -> Path:
+        """Return the overlay by which the pods find what the machines offer."""
+        return bundlefile.path(self.tree, bundle.JOINING_FILE)
+
+    def applications(self, part: Part) -> tuple[str, ...]:
+        """Return the names of the applications of a part."""
+        return tuple(self.release.manifest.part(part))
+
+    def features(self, part: Part) -> tuple[str, ...]:
+        """Return the applications of a part that the cloud can do without."""
+        found = self.release.manifest.part(part).items()
+        return tuple(name for name, application in found if application.feature)
+
+    def overlay(self, part: Part) -> dict[str, object]:
+        """Return the overlay with this machine's charms and images, and this cloud's models."""
+        base = f"{self.base.distribution}@{self.base.channel}"
+        made = bundle.overlay(self.release, part, self.references, self.files, base)
+        if part == "machines":
+            made |= bundle.remote(self.release, part, self.settings.models)
+        return made
 
 
 def read_plan(settings: Settings, tree: Tree, host: Host, stall: float = STALL) -> Plan:
@@ -63,22 +102,41 @@ def read_plan(settings: Settings, tree: Tree, host: Host, stall: float = STALL) 
     Raises:
         HelioError: the distribution is not supported, or a file of the checkout is wrong.
     """
+    base = read_base(host)
+    release = bundlefile.read_release(tree)
+    return Plan(settings, tree, base, release, images.load(tree.root), stall)
+
+
+def read_base(host: Host) -> Base:
+    """Return the machine's distribution.
+
+    Raises:
+        HelioError: it is not supported.
+    """
     name = preflight.base_of(host.read(Path("/etc/os-release")))
     if name not in BASES:
         raise HelioError(
             f"cannot bootstrap on {name}: use {' or '.join(sorted(BASES))}, or a container of it"
         )
-    manifest = bundlefile.read_manifest(tree)
-    charms = bundlefile.read_charms(tree, manifest)
-    return Plan(settings, tree, BASES[name], manifest, charms, images.load(tree.root), stall)
+    return BASES[name]
 
 
-def image_builder(plan: Plan, host: Host, reporter: Reporter | None = None) -> images.Builder:
+def distro_of(base: Base) -> str:
+    """Return the images' name of a distribution: `debian12`."""
+    return base.name.replace("-", "")
+
+
+def image_builder(
+    settings: Settings,
+    catalogue: images.Catalogue,
+    base: Base,
+    host: Host,
+    reporter: Reporter | None = None,
+) -> images.Builder:
     """Return the builder for this cloud's store."""
-    settings = plan.settings
     return images.Builder(
-        plan.catalogue,
-        plan.distro,
+        catalogue,
+        distro_of(base),
         host,
         store=images.Store(settings.store, settings.store_run),
         cache=settings.cache,

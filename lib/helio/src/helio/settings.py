@@ -14,14 +14,26 @@ from typing import Any
 import yaml
 
 from helio.host import HelioError
+from helio.manifest import Part
 
 DEFAULT_HOME = Path("/var/lib/helio")
 HOME_VARIABLE = "HELIO_HOME"
 
+# Key in helio.yaml → field of the settings.
+_KEYS = {
+    key: key.replace("-", "_")
+    for key in (
+        "instance", "model", "machine-model", "store",
+        "subnet", "tunnel-subnet", "external-subnet",
+    )
+}  # fmt: skip
+SUBNETS = ("subnet", "tunnel-subnet", "external-subnet")
+
 # Everything that may be in a home; a removal takes nothing else away.
 OWN_NAMES = (
-    "bin", "ca.pem", "cache", "clouds.yaml", "containers.conf", "engine", "helio.log",
-    "helio.yaml", "journal.json", "openrc", "overlay.yaml", "storage",
+    "bin", "ca.pem", "cache", "clouds.yaml", "containers.conf", "demo-key", "demo-key.pub",
+    "engine", "helio.log", "helio.yaml", "journal.json", "known-hosts", "openrc",
+    "overlay-joining.yaml", "overlay-machines.yaml", "overlay-pods.yaml", "storage",
 )  # fmt: skip
 
 
@@ -33,15 +45,26 @@ class Settings:
         home: Folder of everything that belongs to the cloud.
         instance: Name of the engine's instance; part of the names of all that it makes.
         subnet: IPv4 network in CIDR form for units and services; nothing else may use it.
+        tunnel_subnet: Network between the machines for what instances send to each other.
+        external_subnet: Network of floating IPs; the host has its first address.
         model: Name of the Juju model of the control plane.
+        machine_model: Name of the Juju model of the machines.
         store: Folder of the container images and containers; clouds may share it.
     """
 
     home: Path = DEFAULT_HOME
     instance: str = "helio"
     subnet: str = "10.131.0.0/20"
+    tunnel_subnet: str = "10.131.16.0/24"
+    external_subnet: str = "172.24.4.0/24"
     model: str = "openstack"
+    machine_model: str = "machines"
     store: Path = DEFAULT_HOME / "storage"
+
+    @property
+    def models(self) -> dict[Part, str]:
+        """Return part of the cloud → name of its Juju model."""
+        return {"pods": self.model, "machines": self.machine_model}
 
     @property
     def file(self) -> Path:
@@ -88,10 +111,24 @@ class Settings:
         """Return the folder of what is expensive to make again."""
         return self.home / "cache"
 
+    def overlay(self, part: Part) -> Path:
+        """Return the overlay of a part's bundle with this machine's charms and images."""
+        return self.home / f"overlay-{part}.yaml"
+
     @property
-    def overlay(self) -> Path:
-        """Return the bundle overlay with this machine's charms and images."""
-        return self.home / "overlay.yaml"
+    def joining_overlay(self) -> Path:
+        """Return the overlay that names the remote applications of this cloud's models."""
+        return self.home / "overlay-joining.yaml"
+
+    @property
+    def key(self) -> Path:
+        """Return the private ssh key of the demo user."""
+        return self.home / "demo-key"
+
+    @property
+    def known_hosts(self) -> Path:
+        """Return the file with the host keys of instances."""
+        return self.home / "known-hosts"
 
     @property
     def ca(self) -> Path:
@@ -152,30 +189,39 @@ def merge(settings: Settings, values: Any) -> Settings:
     file = settings.file
     if not hasattr(values, "items"):
         raise HelioError(f"cannot use {file}: it must hold keys and values")
-    known = {"instance", "subnet", "model", "store"}
     texts = {str(key): str(value) for key, value in values.items()}
-    for key in texts.keys() - known:
+    for key in texts.keys() - _KEYS.keys():
         raise HelioError(
-            f"cannot use {file}: unknown key {key}; known are {', '.join(sorted(known))}"
+            f"cannot use {file}: unknown key {key}; known are {', '.join(sorted(_KEYS))}"
         )
-    for key, length in (("instance", 20), ("model", 30)):
+    for key, length in (("instance", 20), ("model", 30), ("machine-model", 30)):
         if not re.fullmatch(rf"[a-z][a-z0-9-]{{0,{length - 1}}}", texts.get(key, "a")):
             raise HelioError(
                 f"cannot use {file}: {key} must be lower-case letters, digits and hyphens, "
                 f"{length} at most"
             )
-    if "subnet" in texts:
-        _check_subnet(file, texts["subnet"])
+    for key in SUBNETS:
+        if key in texts:
+            _check_subnet(file, key, texts[key])
+    if "subnet" in texts and "tunnel-subnet" not in texts:
+        texts["tunnel-subnet"] = _next_subnet(texts["subnet"])
     if "store" in texts and not texts["store"].startswith("/"):
         raise HelioError(f"cannot use {file}: store must be an absolute path")
     store = Path(texts.pop("store")) if "store" in texts else settings.store
-    return dataclasses.replace(settings, store=store, **texts)
+    fields = {_KEYS[key]: text for key, text in texts.items()}
+    return dataclasses.replace(settings, store=store, **fields)
 
 
-def _check_subnet(file: Path, text: str) -> None:
+def _next_subnet(text: str) -> str:
+    """Return the first /24 after a network."""
+    after = int(ipaddress.IPv4Network(text).broadcast_address) + 1
+    return f"{ipaddress.IPv4Address(after)}/24"
+
+
+def _check_subnet(file: Path, key: str, text: str) -> None:
     try:
         network = ipaddress.IPv4Network(text)
     except ValueError as error:
-        raise HelioError(f"cannot use {file}: subnet: {error}") from error
+        raise HelioError(f"cannot use {file}: {key}: {error}") from error
     if network.prefixlen > 24:
-        raise HelioError(f"cannot use {file}: subnet {text} is too small; a /24 is the least")
+        raise HelioError(f"cannot use {file}: {key} {text} is too small; a /24 is the least")

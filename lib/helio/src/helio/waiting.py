@@ -8,15 +8,16 @@ again. What is pure stands first; `settle` is the loop around it.
 import dataclasses
 import re
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Protocol
 
 import jubilant
-from jubilant.statustypes import AppStatus, Status, UnitStatus
+from jubilant.statustypes import AppStatus, MachineStatus, Status, UnitStatus
 
 from helio.host import HelioError
 from helio.report import Reporter
 
+READY = "ready"
 READY_IN_A_ROW = 3  # between two hooks a model looks settled for a moment
 HOOK_FAILURES = 5  # Juju retries a failed hook; one that fails so often will not heal by itself
 DELAYS = (0.5, 1.0, 2.0, 3.0)  # seconds between two looks, growing while nothing changes
@@ -31,6 +32,28 @@ class StatusSource(Protocol):
     def status(self) -> Status:
         """Return the model's status."""
         ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Watched:
+    """A model that is waited for.
+
+    Args:
+        juju: Where its status comes from.
+        applications: Names of those that must be ready.
+        optional: Names of those that need not be there.
+    """
+
+    juju: StatusSource
+    applications: Collection[str]
+    optional: Collection[str] = ()
+
+    def lacks(self, status: Status) -> dict[str, str]:
+        """Return what each application waits for."""
+        expected = [
+            name for name in self.applications if name in status.apps or name not in self.optional
+        ]
+        return lacks(status, expected)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,20 +73,26 @@ class Failure:
 
 def is_settled(status: Status, applications: Iterable[str]) -> bool:
     """Return whether every unit of the applications is there, active and idle."""
-    return all(name in status.apps and _lacks(status.apps[name]) is None for name in applications)
+    return all(text == READY for text in lacks(status, applications).values())
 
 
 def lacks(status: Status, applications: Iterable[str]) -> dict[str, str]:
     """Return what each application waits for; `ready` when it waits for nothing."""
     return {
-        name: (_lacks(status.apps[name]) or "ready") if name in status.apps else "to be deployed"
+        name: (_lacks(status.apps[name], status.machines) or READY)
+        if name in status.apps
+        else "to be deployed"
         for name in applications
     }
 
 
 def fingerprint(status: Status) -> tuple[object, ...]:
     """Return what counts as a change between two looks at a model."""
-    return tuple(
+    machines = tuple(
+        (name, machine.juju_status, machine.machine_status)
+        for name, machine in sorted(status.machines.items())
+    )
+    return machines, tuple(
         (name, app.scale, app.app_status, _fingerprint(app.units))
         for name, app in sorted(status.apps.items())
     )
@@ -81,18 +110,16 @@ def failures(status: Status) -> set[Failure]:
 
 
 def settle(
-    juju: StatusSource,
-    applications: Collection[str],
+    models: Sequence[Watched],
     reporter: Reporter,
     stall: float,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
-    """Wait until the model has settled, saying what each application waits for.
+    """Wait until models have settled, saying what each application waits for.
 
     Args:
-        juju: Where the status comes from.
-        applications: Names of those that must be ready.
+        models: What is waited for.
         reporter: Shown what each application waits for.
         stall: Seconds without any change after which it is given up.
         clock: Returns seconds.
@@ -106,18 +133,24 @@ def settle(
     changed = clock()
     ready = quiet = 0
     while ready < READY_IN_A_ROW:
-        status = _look(juju)
-        if status is not None:
-            now = fingerprint(status)
+        looks = [_look(model.juju) for model in models]
+        found = [status for status in looks if status is not None]
+        waits: dict[str, str] = {"juju": "does not answer"}
+        if len(found) == len(models):
+            now = tuple(fingerprint(status) for status in found)
             if now != before:
                 before, changed, quiet = now, clock(), 0
-            reporter.progress(lacks(status, applications))
-            ready = ready + 1 if is_settled(status, applications) else 0
-            seen |= failures(status)
+            waits = {
+                name: text
+                for model, status in zip(models, found, strict=True)
+                for name, text in model.lacks(status).items()
+            }
+            reporter.progress(waits)
+            ready = ready + 1 if set(waits.values()) <= {READY} else 0
+            seen = seen.union(*map(failures, found))
             _refuse_repeated(seen)
         if clock() - changed > stall:
-            waiting = lacks(status, applications) if status else {"juju": "does not answer"}
-            raise HelioError(_stalled(waiting, stall))
+            raise HelioError(_stalled(waits, stall))
         sleep(DELAYS[min(quiet, len(DELAYS) - 1)] if not ready else DELAYS[0])
         quiet += 1
 
@@ -132,16 +165,21 @@ def _look(juju: StatusSource) -> Status | None:
         raise HelioError(f"cannot read the status: {last_line(error)}") from error
 
 
-def _lacks(app: AppStatus) -> str | None:
+def _lacks(app: AppStatus, machines: Mapping[str, MachineStatus]) -> str | None:
     """Return what an application waits for, in words; None when it is ready."""
     for name, unit in sorted(app.units.items()):
         workload, agent = unit.workload_status, unit.juju_status
+        machine = machines.get(unit.machine)
+        if machine is not None and machine.juju_status.current != "started":
+            state = machine.juju_status
+            return _words(f"{name} machine {unit.machine}", state.current, state.message)
         if workload.current != "active":
             return _words(name, workload.current, workload.message)
         if agent.current != "idle":
             return _words(name, agent.current, agent.message)
-    if not app.units or len(app.units) != app.scale:
-        return f"{len(app.units)} of {app.scale} units"
+    # An application on machines has no scale: its units are those that there are.
+    if not app.units or (app.scale and len(app.units) != app.scale):
+        return f"{len(app.units)} of {app.scale or 'its'} units"
     if app.app_status.current != "active":
         return _words("application", app.app_status.current, app.app_status.message)
     return None
@@ -170,7 +208,7 @@ def _refuse_repeated(seen: set[Failure]) -> None:
 
 
 def _stalled(waiting: Mapping[str, str], stall: float) -> str:
-    rest = "; ".join(f"{name} waits: {text}" for name, text in waiting.items() if text != "ready")
+    rest = "; ".join(f"{name} waits: {text}" for name, text in waiting.items() if text != READY)
     return (
         f"cannot go on: nothing changed for {stall:.0f} s ({rest}); look at "
         "`helio juju debug-log`, mend it, and run the same command again"

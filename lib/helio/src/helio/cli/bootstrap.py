@@ -14,8 +14,9 @@ from helio.cli.context import (
     require_root,
     yes_option,
 )
-from helio.embedded import DryRunJuju, Engine
+from helio.embedded import DryRunJuju, Engine, Juju
 from helio.host import DryRunHost, HelioError, LocalHost
+from helio.manifest import Part
 from helio.plan import STALL, read_plan
 from helio.report import PlainReporter, reporter
 from helio.settings import Settings
@@ -72,13 +73,14 @@ def _rehearse(found: Settings, stall: float) -> None:
     tell = PlainReporter(sys.stdout, is_rehearsal=True)
     host = DryRunHost(LocalHost(), tell.would)
     plan = read_plan(found, find_tree(), host, stall)
-    juju = Engine(found).connect()
-    rehearse(steps.steps(plan, DryRunJuju(juju, host), juju), host, tell)
+    models = Engine(found).connect_all()
+    dry: dict[Part, Juju] = {part: DryRunJuju(juju, host) for part, juju in models.items()}
+    rehearse(steps.steps(plan, dry, models["pods"]), host, tell)
 
 
 def _run(found: Settings, stall: float) -> None:
     host = logged_host(found)
     plan = read_plan(found, find_tree(), host, stall)
-    juju = Engine(found).connect()
-    run(steps.steps(plan, juju, juju), host, reporter())
+    models = Engine(found).connect_all()
+    run(steps.steps(plan, models, models["pods"]), host, reporter())
     click.echo(NEXT)

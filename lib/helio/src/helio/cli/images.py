@@ -3,10 +3,12 @@
 import click
 
 from helio.cli.context import current, format_option, logged_host, require_root
-from helio.host import HelioError, LocalHost
+from helio.host import HelioError, Host, LocalHost
+from helio.images import Builder, load
 from helio.images.lock import make_lock
-from helio.plan import image_builder, read_plan
-from helio.report import reporter, show_json, show_table
+from helio.plan import image_builder, read_base
+from helio.report import Reporter, reporter, show_json, show_table
+from helio.settings import Settings
 from helio.tree import find_tree
 
 
@@ -22,9 +24,8 @@ def build(names: tuple[str, ...]) -> None:
     require_root("images build")
     found = current()
     host, tell = logged_host(found), reporter()
-    plan = read_plan(found, find_tree(), host)
     tell.started("Build images")
-    built = image_builder(plan, host, tell).build(*names)
+    built = _builder(found, host, tell).build(*names)
     tell.done("Build images")
     for reference in built.values():
         click.echo(reference)
@@ -53,12 +54,16 @@ def list_images(style: str) -> None:
     require_root("images list")
     found = current()
     host = logged_host(found)
-    plan = read_plan(found, find_tree(), host)
-    builder = image_builder(plan, host)
-    state = {name: (ref, builder.is_built(name)) for name, ref in plan.references.items()}
+    builder = _builder(found, host)
+    names = sorted(builder.catalogue.recipes)
+    state = {name: (builder.reference(name), builder.is_built(name)) for name in names}
     if style == "json":
         return show_json({name: {"reference": r, "built": b} for name, (r, b) in state.items()})
     show_table(
         ("Image", "Reference", "Built"),
         [(name, r, "yes" if b else "no") for name, (r, b) in state.items()],
     )
+
+
+def _builder(found: Settings, host: Host, tell: Reporter | None = None) -> Builder:
+    return image_builder(found, load(find_tree().root), read_base(host), host, tell)
