@@ -20,6 +20,7 @@ from typing import TextIO
 from localjuju import settings as settings_module
 from localjuju.api import Server
 from localjuju.engine import Engine
+from localjuju.kubernetes import PORT, KubernetesServer, open_accounts
 from localjuju.settings import Settings, SettingsError
 from localjuju.store import StoreError
 from localjuju.substrate import names
@@ -75,11 +76,15 @@ async def serve(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     substrate = PodmanSubstrate(settings)
+    accounts = open_accounts(settings.home / "kubernetes", names.gateway(settings.subnet), PORT)
     engine = Engine(
         settings,
         substrate,
         hook_socket=lambda model, unit: names.hook_dir(settings, model, unit) / names.HOOK_SOCKET,
+        accounts=accounts,
     )
+    cluster = KubernetesServer(accounts, engine)
+    await cluster.start()  # before any hook runs
     await engine.start()
     server = Server(engine)
     await server.start()
@@ -88,6 +93,7 @@ async def serve(settings: Settings) -> None:
     await asyncio.wait({stopped, engine.failure}, return_when=asyncio.FIRST_COMPLETED)
     stopped.cancel()
     await server.stop()
+    await cluster.stop()
     if engine.failure.done():
         engine.failure.result()  # raises: nothing is stored after a failure
     await engine.stop()

@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 
 from localjuju import changes, leadership, lifecycle, resolver, wanted, workload
 from localjuju.clock import Clock, SystemClock, Timer
+from localjuju.kubernetes import Accounts
 from localjuju.logs import LogStore
 from localjuju.model import Action, Life, Model, Value
 from localjuju.settings import Settings
@@ -52,6 +53,7 @@ class Engine:
         seed: Seed of the order that Juju leaves open; None takes a random one.
         hook_socket: Where to serve a unit's hook commands, by model and unit: a folder for each,
             with nothing else in it, and a path that is short enough for a socket.
+        accounts: The units' accounts of the Kubernetes interface, if that is served.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class Engine:
         hook_socket: Callable[[str, str], Path],
         clock: Clock | None = None,
         seed: int | None = None,
+        accounts: Accounts | None = None,
     ) -> None:
         self.settings = settings
         self.substrate = substrate
@@ -99,6 +102,7 @@ class Engine:
             sync_services=self._sync_services,
             pod_looked_at=self._pod_looked_at,
             hook_socket=hook_socket,
+            accounts=accounts,
         )
 
     # --- Start and stop -------------------------------------------------------------------

@@ -445,6 +445,10 @@ class Model:
     relations: dict[int, Relation] = dataclasses.field(default_factory=dict[int, Relation])
     secrets: dict[str, Secret] = dataclasses.field(default_factory=dict[str, Secret])
     actions: dict[int, Action] = dataclasses.field(default_factory=dict[int, Action])
+    objects: dict[str, dict[str, Any]] = dataclasses.field(
+        default_factory=dict[str, dict[str, Any]]
+    )
+    """What charms wrote through the Kubernetes interface: `services/name` → record."""
     next_relation_id: int = 0
     next_action_id: int = 1
     next_storage_id: int = 0

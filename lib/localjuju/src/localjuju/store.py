@@ -27,7 +27,7 @@ SCHEMA_VERSION = 1
 """Raised when rows change so that an older program would misread them."""
 
 # Fields of a model whose entries have rows of their own; `actions` grows without bound.
-_ENTITIES = ("charms", "applications", "units", "relations", "secrets", "actions")
+_ENTITIES = ("charms", "applications", "units", "relations", "secrets", "actions", "objects")
 _MODEL_ROW = "model"
 
 _Key = tuple[str, str, str]  # (model uuid, kind, key)

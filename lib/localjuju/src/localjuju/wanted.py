@@ -6,6 +6,7 @@ import ipaddress
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
+from localjuju.kubernetes import balanced_ports
 from localjuju.model import Container, HookKind, Life, Model, Unit
 from localjuju.substrate.protocol import Mount, PodSpec, ServiceSpec, WorkloadSpec
 
@@ -63,13 +64,13 @@ def _storage_folder(storage: Path, model: Model, unit: Unit, name: str) -> Path:
     return storage / model.uuid / f"{unit.app}-{created}" / f"{name}-{unit.ordinal}-{taken}"
 
 
-def pod_spec(model: Model, unit: Unit, resources: Mount) -> PodSpec:
+def pod_spec(model: Model, unit: Unit, *own: Mount) -> PodSpec:
     """Return the pod of a unit as it should be.
 
     Args:
         model: The model.
         unit: The unit.
-        resources: Where its file resources are, here and in the charm container.
+        own: Folders that the engine gives its charm container: resources, its account.
 
     Raises:
         WantedError: A container's image is not known, or no address is free.
@@ -90,7 +91,7 @@ def pod_spec(model: Model, unit: Unit, resources: Mount) -> PodSpec:
             for index, container in enumerate(charm.containers.values())
         ),
         mounts=(
-            resources,
+            *own,
             *(Mount(Path(s.path), s.location) for s in unit.storage.values()),
         ),
         python=charm.python,
@@ -123,10 +124,11 @@ def _storage_mounts(unit: Unit, container: Container) -> Iterator[Mount]:
 
 
 def service_specs(
-    models: Iterable[Model], presumed: Collection[tuple[str, str]] = ()
+    models: Collection[Model], presumed: Collection[tuple[str, str]] = ()
 ) -> list[ServiceSpec]:
     """Return where every application's address leads.
 
+    Its ports are those that the charm opened, and those of its services of type `LoadBalancer`.
     A unit is left out before its `stop` runs, and as soon as it is to be removed.
 
     Args:
@@ -134,12 +136,13 @@ def service_specs(
         presumed: Models and units whose pods were up when the engine went away, and which it
             has not looked at again yet: their traffic goes on.
     """
+    balanced = {model.name: balanced_ports(model) for model in models}
     return [
         ServiceSpec(
             model=model.name,
             app=app.name,
             address=app.service_address,
-            ports=_ports(model.units_of(app.name)),
+            ports=_ports(model.units_of(app.name), balanced[model.name].get(app.name, set())),
             backends=tuple(
                 unit.address
                 for unit in model.units_of(app.name)
@@ -160,6 +163,6 @@ def _serves(unit: Unit, *, present: bool) -> bool:
     return not stopping
 
 
-def _ports(units: list[Unit]) -> tuple[str, ...]:
+def _ports(units: list[Unit], balanced: set[str]) -> tuple[str, ...]:
     ports = {port for unit in units for opened in unit.opened_ports.values() for port in opened}
-    return tuple(sorted(ports))
+    return tuple(sorted(ports | balanced))

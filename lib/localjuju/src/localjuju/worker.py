@@ -22,6 +22,7 @@ from localjuju.hooks.context import FlushError, HookContext
 from localjuju.hooks.environment import new_context_id
 from localjuju.hooks.server import HookServer
 from localjuju.hooks.session import Paths
+from localjuju.kubernetes import ACCOUNT_PATH, Accounts
 from localjuju.logs import LogStore, entity_of
 from localjuju.model import HookKind, Life, Model, Operation, Status, Step, Unit
 from localjuju.settings import Settings
@@ -51,6 +52,7 @@ class Surroundings:
         sync_services: Returns once service addresses lead to where the model says.
         pod_looked_at: Called with model and unit once a worker knows how its pod is.
         hook_socket: Where on this host to serve a unit's hook commands, by model and unit.
+        accounts: Makes the units' accounts of the Kubernetes interface; None: it is not served.
     """
 
     settings: Settings
@@ -66,6 +68,7 @@ class Surroundings:
     sync_services: Callable[[], Awaitable[None]]
     pod_looked_at: Callable[[str, str], None]
     hook_socket: Callable[[str, str], Path]
+    accounts: Accounts | None
 
 
 class UnitWorker:
@@ -150,7 +153,7 @@ class UnitWorker:
         unit, model, substrate = self._unit, self._model, self._shared.substrate
         generation = unit.pod_generation
         try:
-            spec = wanted.pod_spec(model, unit, self._resources())
+            spec = wanted.pod_spec(model, unit, self._resources(), *self._account())
             for mount in spec.mounts:
                 mount.source.mkdir(parents=True, exist_ok=True)
             await substrate.ensure_pod(spec, self._socket)
@@ -199,6 +202,14 @@ class UnitWorker:
     def _resources(self) -> Mount:
         charm = Path(self._shared.substrate.charm_path(self._model.name, self._unit.name))
         return Mount(self._folder / "resources", str(charm.with_name("resources")))
+
+    def _account(self) -> list[Mount]:
+        """Write the unit's account of the Kubernetes interface, and return where it belongs."""
+        if self._shared.accounts is None:
+            return []
+        folder = self._folder / "account"
+        self._shared.accounts.write(self._model, self._unit, folder)
+        return [Mount(folder, ACCOUNT_PATH, readonly=True)]
 
     async def _remove(self) -> None:
         """Take the pod away and forget the unit."""
@@ -369,7 +380,7 @@ class UnitWorker:
 
     def _paths(self) -> Paths:
         substrate, model, unit = self._shared.substrate, self._model.name, self._unit.name
-        resources = self._resources()
+        resources, accounts = self._resources(), self._shared.accounts
         return Paths(
             charm=substrate.charm_path(model, unit),
             tools=substrate.tools_path(model, unit),
@@ -378,6 +389,7 @@ class UnitWorker:
             resources_host=resources.source,
             hostname=unit.replace("/", "-"),
             subnet=self._shared.settings.subnet,
+            passthrough={} if accounts is None else accounts.environment,
         )
 
     def _command_served(self) -> None:

@@ -116,3 +116,10 @@ def test_the_link_gets_what_it_lacks_and_loses_what_is_too_much(
     present: tuple[str, ...], wanted: tuple[str, ...], lines: list[str]
 ):
     assert links.address_batch("l", present, wanted).splitlines() == lines
+
+
+def test_a_port_of_the_host_is_kept_for_the_networks_own_members():
+    inside = firewall.Inside("10.70.0.1", 16443, "here-br")
+    text = firewall.render("here", SUBNET, (), (), inside)
+    rule = 'iifname != "here-br" ip daddr 10.70.0.1 tcp dport 16443 reject with tcp reset'
+    assert rule in [line.strip() for line in text.splitlines()]

@@ -125,7 +125,7 @@ def _volume(source: Path, target: str, *, readonly: bool = False) -> str:
 
 
 def _storage(mounts: Sequence[Mount]) -> list[str]:
-    return [_volume(mount.source, mount.target) for mount in mounts]
+    return [_volume(m.source, m.target, readonly=m.readonly) for m in mounts]
 
 
 def create_pod(host: Host, spec: PodSpec, spec_digest: str) -> tuple[str, ...]:

@@ -48,7 +48,22 @@ def forwards(services: Iterable[ServiceSpec], ready: AbstractSet[str]) -> tuple[
     return tuple(sorted(found, key=lambda forward: dataclasses.astuple(forward)))
 
 
-def render(table: str, subnet: str, addresses: Iterable[str], wanted: Sequence[Forward]) -> str:
+@dataclasses.dataclass(frozen=True)
+class Inside:
+    """A TCP port of this host that only what is on a bridge may use."""
+
+    address: str
+    port: int
+    bridge: str
+
+
+def render(
+    table: str,
+    subnet: str,
+    addresses: Iterable[str],
+    wanted: Sequence[Forward],
+    inside: Inside | None = None,
+) -> str:
     """Return the ruleset for `nft -f`: replaces the whole table in one transaction.
 
     Args:
@@ -56,6 +71,7 @@ def render(table: str, subnet: str, addresses: Iterable[str], wanted: Sequence[F
         subnet: The management network, CIDR.
         addresses: Every service address, also of services without an open port.
         wanted: What to forward; entries without a backend are refused.
+        inside: A port that is refused to all but the network's own members.
     """
     rules = [_forward(forward) for forward in wanted if forward.backends]
     # A backend that is its own client, or its client's neighbour on the bridge, would answer
@@ -74,6 +90,7 @@ def render(table: str, subnet: str, addresses: Iterable[str], wanted: Sequence[F
         "input": (
             "type filter hook input priority filter; policy accept;",
             "ct state established,related accept",
+            *_inside(inside),
             *_refusals(sorted(set(addresses))),
         ),
     }
@@ -121,6 +138,13 @@ def _forward(forward: Forward) -> str:
         return f"{match} dnat to {forward.backends[0]}"
     table = ", ".join(f"{number} : {address}" for number, address in enumerate(forward.backends))
     return f"{match} dnat to numgen random mod {len(forward.backends)} map {{ {table} }}"
+
+
+def _inside(inside: Inside | None) -> Sequence[str]:
+    if inside is None:
+        return ()
+    match = f'iifname != "{inside.bridge}" ip daddr {inside.address} tcp dport {inside.port}'
+    return (f"{match} reject with tcp reset",)
 
 
 def _refusals(addresses: Sequence[str]) -> Sequence[str]:

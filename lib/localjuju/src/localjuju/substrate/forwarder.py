@@ -7,6 +7,7 @@ import dataclasses
 import logging
 from collections.abc import Callable, Mapping, Sequence
 
+from localjuju.kubernetes import PORT as KUBERNETES_PORT
 from localjuju.settings import Settings
 from localjuju.substrate import commands, firewall, hosts, links, names, records
 from localjuju.substrate.protocol import ServiceSpec, SubstrateError
@@ -73,6 +74,7 @@ class Forwarder:
                 self._settings.subnet,
                 addresses,
                 firewall.forwards(self.services, ready),
+                self._inside(),
             )
             if rules == self._loaded:
                 return
@@ -81,6 +83,11 @@ class Forwarder:
             await self._runner.check("load the firewall's rules", load, rules.encode())
             self._loaded = rules
             records.save_forwarding(self._settings, self._state)
+
+    def _inside(self) -> firewall.Inside:
+        settings = self._settings
+        gateway, bridge = names.gateway(settings.subnet), names.bridge(settings.instance)
+        return firewall.Inside(gateway, KUBERNETES_PORT, bridge)
 
     async def follow(self) -> None:
         """Update after a unit became ready, or is no more, however often it takes.

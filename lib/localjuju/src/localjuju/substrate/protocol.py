@@ -22,6 +22,7 @@ class Mount:
 
     source: Path
     target: str
+    readonly: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
