@@ -30,7 +30,7 @@ def test_metadata_and_service_name_the_same_endpoints(charm):
 def test_every_container_has_an_image(charm):
     images = {each["resource"] for each in charm.metadata.get("containers", {}).values()}
     assert images == set(charm.metadata.get("resources", {}))
-    assert set(charm.containers) == ({charm.service.name} if charm.service.processes else set())
+    assert set(charm.containers) == ({charm.service.name} if charm.service.has_workload else set())
 
 
 def test_every_option_of_the_service_is_in_the_metadata(charm):
@@ -104,7 +104,7 @@ def test_every_process_runs_and_is_checked(charm, active):
     for name in charm.containers:
         container = active.state.get_container(name)
         assert {process.name for process in charm.service.processes} == set(container.services)
-        assert "online" in container.plan.checks
+        assert ("online" in container.plan.checks) == bool(charm.service.processes)
 
 
 def test_each_missing_integration_is_named_again_when_it_breaks(charm, active):
@@ -193,7 +193,7 @@ def test_a_unit_that_is_being_taken_away_stays_as_it_is_while_its_relations_brea
 
 def test_a_stop_takes_the_unit_out_of_service(charm, active):
     active.run(active.context.on.stop())
-    for name in charm.containers:
+    for name in charm.containers if charm.service.processes else ():
         container = active.state.get_container(name)
         assert container.plan.checks["online"].exec == {"command": "/bin/false"}
         assert [each for each in container.services.values() if each.is_running()] == []

@@ -66,7 +66,7 @@ def make(service: Service, snapshot: Snapshot, templates: Templates) -> Plan:
         publications += ownership.seen_publications(service, snapshot)
         if message := layout.awaited(tasks, snapshot):
             status = Status("waiting", f"waiting for the leader: {message}")
-        elif service.processes:
+        elif service.has_workload:
             workload = layout.lay_out(service, snapshot, seen, tasks, templates)
     return Plan(
         publications=tuple(publications),
@@ -103,7 +103,7 @@ def _obstacle(service: Service, snapshot: Snapshot, lacking: Sequence[str]) -> S
     ]
     if incomplete:
         return Status("waiting", f"waiting for data from: {', '.join(incomplete)}")
-    if service.processes and not _connected(service, snapshot):
+    if service.has_workload and not _connected(service, snapshot):
         return Status("waiting", f"waiting for container: {service.name}")
     return None
 

@@ -245,7 +245,7 @@ def _start(
     until the real one takes its place.
     """
     wanted = digest([workload.services, [each.digest for each in workload.units]])
-    starts = (
+    starts = bool(workload.names) and (
         not target.is_as_wanted(workload)
         # A hook that ended between the layer and its replan left the old process running.
         or state.get("started").get("digest") != wanted

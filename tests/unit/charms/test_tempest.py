@@ -1,0 +1,216 @@
+"""Tempest: what is ordered, what the script finds in a cloud, and what came of a run."""
+
+import dataclasses
+import io
+import json
+import pathlib
+import stat
+
+import pytest
+import subunit
+
+from charmkit.interfaces import keystone_resources
+from charmkit.spec import PEERS, RelationData, Snapshot
+
+SCRIPT = pathlib.Path(__file__).parents[3] / "charms/tempest-k8s/src/templates/validate.py"
+CONFIG = {
+    "image": "",
+    "image-user": "cirros",
+    "external-network": "",
+    "flavor-memory": 192,
+    "concurrency": 0,
+    "timeout": 300,
+}
+
+
+@pytest.fixture
+def tempest(load_charm):
+    return load_charm("tempest-k8s").tempest
+
+
+@pytest.fixture
+def validate(load_script):
+    return load_script(SCRIPT)
+
+
+@pytest.fixture
+def snapshot(tempest):
+    asked = json.dumps({"id": tempest.DOMAIN._id, "tag": "", "ops": tempest.DOMAIN._operations()},
+                       default=str)  # fmt: skip
+    told = keystone_resources.provider_side({"request": asked}, {})
+    relation = RelationData(id=3, endpoint="identity-ops", app="keystone", remote_app=told.app_bag)
+    return Snapshot(
+        app="tempest",
+        unit="tempest/0",
+        is_leader=True,
+        config=CONFIG,
+        cpus=8,
+        relations={PEERS: (RelationData(id=1, endpoint=PEERS),), "identity-ops": (relation,)},
+        own_secrets={"identity-ops:tempest": {"password": "s3cret"}},
+    )
+
+
+class Cloud:
+    """A cloud with a small catalogue; `made` are the bodies of what was created."""
+
+    def __init__(self, types=("compute", "image", "network", "volumev3")):
+        self.types = types
+        self.made = []
+        self.answers = {
+            ("image", "/v2/images"): {
+                "images": [
+                    {"name": "zeta", "id": "i-zeta", "visibility": "public"},
+                    {"name": "guest", "id": "i-guest", "visibility": "public"},
+                    {"name": "a", "id": "i-private", "visibility": "private"},
+                ]
+            },
+            ("network", "/v2.0/networks"): {
+                "networks": [{"name": "outside", "id": "n-2"}, {"name": "external", "id": "n-1"}]
+            },
+            ("network", "/v2.0/extensions"): {
+                "extensions": [{"alias": "router"}, {"alias": "agent"}]
+            },
+            ("compute", "/flavors"): {"flavors": [{"name": "tempest-192", "id": "f-1"}]},
+            ("compute", "/os-services"): {
+                "services": [
+                    {"state": "up", "status": "enabled"},
+                    {"state": "up", "status": "enabled"},
+                    {"state": "down", "status": "enabled"},
+                    {"state": "up", "status": "disabled"},
+                ]
+            },
+        }
+
+    def has(self, types):
+        return any(each in self.types for each in types)
+
+    def get(self, kind, path):
+        return self.answers[kind, path.partition("?")[0]]
+
+    def create(self, kind, path, body):
+        self.made.append((kind, path, body))
+        return {"flavor": {"id": f"f-{len(self.made) + 1}"}}
+
+
+@pytest.fixture
+def order(tempest, snapshot):
+    return tempest.order(snapshot, {"profile": "smoke", "regex": ""})
+
+
+# --- the order ---------------------------------------------------------------------------------
+
+
+def test_an_order_names_the_account_and_the_tests(order, tempest):
+    assert order["account"]["password"] == "s3cret"
+    assert order["account"]["domain"] == "tempest"
+    assert order["select"] == tempest.PROFILES["smoke"]
+    assert order["concurrency"] == 4  # of eight processors
+
+
+def test_there_is_no_order_without_an_account(tempest, snapshot):
+    lost = dataclasses.replace(snapshot, own_secrets={})
+    assert tempest.order(lost, {"profile": "smoke", "regex": ""}) is None
+
+
+@pytest.mark.parametrize(
+    ("counts", "problem"),
+    [
+        ((3, 0), None),
+        ((3, 2), "2 of 5 tests failed"),
+        ((0, 0), "no test ran: the regular expression finds none, or all were skipped"),
+    ],
+)
+def test_a_failed_or_empty_run_fails_the_action(tempest, counts, problem):
+    assert tempest.problem({"passed": counts[0], "failed": counts[1]}) == problem
+
+
+def test_results_name_failures_and_reasons(tempest):
+    summary = {
+        "passed": 7, "failed": 1, "skipped": 2, "seconds": 5, "folder": "/x",
+        "failures": ["a.b"], "skips": {"no swift": ["c", "d"]},
+    }  # fmt: skip
+    found = tempest.results(summary)
+    assert (found["passed"], found["failures"], found["skips"]) == ("7", "a.b", "2 x no swift")
+
+
+# --- the script --------------------------------------------------------------------------------
+
+
+def test_what_is_not_in_the_catalogue_is_not_tested(validate, order):
+    made = validate.configuration(order, Cloud(types=("compute", "image", "network")))
+    available = made["service_available"]
+    assert (available["nova"], available["cinder"], available["swift"]) == (True, False, False)
+
+
+def test_the_first_public_image_and_external_network_are_taken(validate, order):
+    made = validate.configuration(order, Cloud())
+    assert made["compute"]["image_ref"] == "i-guest"
+    assert made["network"]["public_network_id"] == "n-1"
+    assert made["network-feature-enabled"]["api_extensions"] == "agent,router"
+
+
+def test_a_named_image_and_network_are_taken(validate, order):
+    wanted = {**order, "image": "a", "external_network": "outside"}
+    made = validate.configuration(wanted, Cloud())
+    assert made["compute"]["image_ref"] == "i-private"
+    assert made["network"]["floating_network_name"] == "outside"
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"image": "none"}, "no image none: run helio configure"),
+        ({"external_network": "none"}, "no external network none: run helio configure"),
+    ],
+)
+def test_what_is_missing_is_named(validate, order, change, reason):
+    with pytest.raises(SystemExit, match=reason):
+        validate.configuration({**order, **change}, Cloud())
+
+
+def test_only_missing_flavors_are_made(validate, order):
+    cloud = Cloud()
+    made = validate.configuration(order, cloud)
+    assert made["compute"]["flavor_ref"] == "f-1"
+    assert [body["flavor"]["ram"] for _, _, body in cloud.made] == [256]
+
+
+def test_live_migration_is_tested_with_two_hosts_that_are_up(validate, order):
+    cloud = Cloud()
+    made = validate.configuration(order, cloud)
+    assert made["compute"]["min_compute_nodes"] == 2
+    assert made["compute-feature-enabled"]["live_migration"] is True
+    cloud.answers["compute", "/os-services"]["services"].pop(0)
+    made = validate.configuration(order, cloud)
+    assert made["compute-feature-enabled"]["live_migration"] is False
+
+
+def test_the_configuration_is_for_its_owner_only(validate, order, tmp_path):
+    path = tmp_path / "tempest.conf"
+    validate.write_configuration(path, validate.configuration(order, Cloud()))
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert "admin_password = s3cret" in path.read_text()
+
+
+def test_results_are_kept_for_the_latest_runs(validate, tmp_path):
+    for number in range(13):
+        (tmp_path / f"2026010{number:02}T000000Z-quick").mkdir()
+    (tmp_path / "lost+found").mkdir()
+    validate.prune(tmp_path)
+    left = sorted(each.name for each in tmp_path.iterdir())
+    assert len(left) == 11
+    assert left[0].startswith("202601003")
+
+
+def test_results_are_read_from_the_stream(validate):
+    stream = io.BytesIO()
+    output = subunit.StreamResultToBytes(stream)
+    output.status(test_id="good", test_status="success")
+    output.status(test_id="bad", test_status="fail")
+    output.status(test_id="listed", test_status="exists")
+    output.status(
+        test_id="left", file_name="reason", file_bytes=b"no swift", mime_type="text/plain"
+    )
+    output.status(test_id="left", test_status="skip")
+    stream.seek(0)
+    assert validate.summarise(stream) == (["good"], ["bad"], {"no swift": ["left"]})
