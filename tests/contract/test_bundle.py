@@ -1,4 +1,4 @@
-"""The committed bundles are what the charms' metadata and the manifest say, and Juju accepts them."""
+"""The committed bundles follow from the charms' metadata and the manifest; Juju accepts them."""
 
 import pathlib
 

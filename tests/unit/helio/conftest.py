@@ -70,6 +70,9 @@ class ListReporter:
     def note(self, text: str) -> None:
         self.events.append(("note", text))
 
+    def warn(self, text: str) -> None:
+        self.events.append(("warn", text))
+
     def progress(self, lines: Mapping[str, str]) -> None:
         self.events.append(("progress", dict(lines)))
 

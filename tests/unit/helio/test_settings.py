@@ -25,6 +25,20 @@ def test_a_second_cloud_may_share_the_store(tmp_path):
     assert found.store_run == Settings().store_run == Path("/run/helio/storage")
 
 
+def test_the_tunnel_network_follows_the_subnet_unless_it_is_given(tmp_path):
+    file = tmp_path / "helio.yaml"
+    file.write_text("subnet: 10.9.0.0/20\n")
+    assert settings.load({"HELIO_HOME": str(tmp_path)}).tunnel_subnet == "10.9.16.0/24"
+    file.write_text("subnet: 10.9.0.0/20\ntunnel-subnet: 10.8.0.0/24\n")
+    assert settings.load({"HELIO_HOME": str(tmp_path)}).tunnel_subnet == "10.8.0.0/24"
+
+
+def test_both_models_have_names_of_the_operators_choice(tmp_path):
+    (tmp_path / "helio.yaml").write_text("model: one\nmachine-model: two\n")
+    found = settings.load({"HELIO_HOME": str(tmp_path)})
+    assert found.models == {"pods": "one", "machines": "two"}
+
+
 def test_a_store_elsewhere_has_run_time_state_of_its_own():
     assert Settings(store=Path("/data/storage")).store_run == Path("/run/helio/data/storage")
 
@@ -36,6 +50,8 @@ def test_a_store_elsewhere_has_run_time_state_of_its_own():
         ("instance: My Cloud", "instance must be lower-case"),
         ("subnet: 10.0.0.1/20", "subnet: .*host bits"),
         ("subnet: 10.0.0.0/28", "too small"),
+        ("external-subnet: 10.0.0.0/28", "external-subnet .*too small"),
+        ("machine-model: 1", "machine-model must be"),
         ("store: here", "absolute path"),
         ("- a", "keys and values"),
         ("a: [", "cannot read"),

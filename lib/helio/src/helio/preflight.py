@@ -5,9 +5,11 @@
 
 import dataclasses
 import ipaddress
+import itertools
 import os
 import platform
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 from helio.host import HelioError, Host
@@ -18,8 +20,12 @@ from helio.settings import Settings
 GIB = 1024**3
 MACHINE = "x86_64"  # the release's images and charms are made for it
 MINIMUM_CPUS = 2
-MINIMUM_MEMORY = 4 * GIB  # the first control plane needs about half of it
-MINIMUM_DISK = 12 * GIB  # images, their build, and room for the database
+MINIMUM_MEMORY = 8 * GIB  # the cloud takes about six, each instance what its flavor says
+FREE_MEMORY = 8 * GIB  # with less to spare the machine may run out of it
+MINIMUM_DISK = 24 * GIB  # images, their build, the databases and volumes
+
+TUN = Path("/dev/net/tun")  # instances' and Open vSwitch's network devices come from it
+KVM = Path("/dev/kvm")
 
 # Linux capabilities that Podman and the engine need: a container without them cannot be a host.
 CAPABILITIES = {"CAP_NET_ADMIN": 12, "CAP_SYS_ADMIN": 21}
@@ -35,11 +41,13 @@ class Facts:
         machine: The kernel's name of the architecture: `x86_64`.
         cpus: Processors that may be used.
         memory: All memory, bytes.
+        free: Memory that could be used now, bytes.
         disk: Free space where the home will be, bytes.
         capabilities: The process's effective capabilities, as a bit set.
         filesystems: File systems that the kernel has now.
         routes: Networks that the machine has routes to, without the default route.
-        subnet: The network that the cloud wants.
+        devices: Device files that there are, of those that are looked for.
+        subnets: The networks that the cloud wants: key in `helio.yaml` → network.
         is_set_up: Whether the cloud's engine is there already, so that the routes may be its own.
     """
 
@@ -48,11 +56,13 @@ class Facts:
     machine: str
     cpus: int
     memory: int
+    free: int
     disk: int
     capabilities: int
     filesystems: frozenset[str]
     routes: tuple[str, ...]
-    subnet: str
+    devices: frozenset[Path]
+    subnets: Mapping[str, str]
     is_set_up: bool
 
 
@@ -66,11 +76,17 @@ def read_facts(host: Host, settings: Settings) -> Facts:
         machine=platform.machine(),
         cpus=len(os.sched_getaffinity(0)),
         memory=os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
+        free=free_memory(host.read(Path("/proc/meminfo"))),
         disk=shutil.disk_usage(_existing(settings.home)).free,
         capabilities=int(effective.split()[1], 16),
         filesystems=frozenset(host.read(Path("/proc/filesystems")).split()),
         routes=routes_of(host.read(Path("/proc/net/route"))),
-        subnet=settings.subnet,
+        devices=frozenset(path for path in (TUN, KVM) if host.exists(path)),
+        subnets={
+            "subnet": settings.subnet,
+            "tunnel-subnet": settings.tunnel_subnet,
+            "external-subnet": settings.external_subnet,
+        },
         is_set_up=host.exists(settings.engine_home / "settings.json"),
     )
 
@@ -101,7 +117,28 @@ def problems(facts: Facts) -> list[str]:
             found.append(f"{name} is missing: if this is a container, start it privileged")
     if "overlay" not in facts.filesystems:
         found.append("the kernel has no overlay file system: run `modprobe overlay`")
+    if TUN not in facts.devices:
+        found.append(f"there is no {TUN}: run `modprobe tun`, or give the container the device")
     return found + _overlaps(facts)
+
+
+def warnings(facts: Facts) -> list[str]:
+    """Return what an operator should know, though it does not stand in the way."""
+    found: list[str] = []
+    if facts.free < FREE_MEMORY * 0.95 and not facts.is_set_up:
+        found.append(
+            f"{facts.free / GIB:.1f} GiB of memory are free; "
+            f"the cloud with two small instances takes about {FREE_MEMORY // GIB} GiB"
+        )
+    if KVM not in facts.devices:
+        found.append(f"there is no {KVM}: instances will run in software emulation, slowly")
+    return found
+
+
+def free_memory(meminfo: str) -> int:
+    """Return the memory that can be used without swapping, bytes: from `/proc/meminfo`."""
+    rows = (line.split() for line in meminfo.splitlines())
+    return next((int(row[1]) * 1024 for row in rows if row[0] == "MemAvailable:"), 0)
 
 
 def base_of(os_release: str) -> str:
@@ -145,7 +182,10 @@ class Preflight:
         Raises:
             HelioError: names everything that stands in the way, with the remedies.
         """
-        found = problems(read_facts(host, self.settings))
+        facts = read_facts(host, self.settings)
+        for warning in warnings(facts):
+            reporter.warn(warning)
+        found = problems(facts)
         if found:
             raise HelioError("cannot bootstrap on this machine: " + "; ".join(found))
 
@@ -153,14 +193,21 @@ class Preflight:
 def _overlaps(facts: Facts) -> list[str]:
     if facts.is_set_up:
         return []
-    wanted = ipaddress.IPv4Network(facts.subnet)
-    return [
-        f"subnet {facts.subnet} overlaps the machine's route to {route}: "
-        "put `subnet: <another network>` into helio.yaml in the home folder, and for a second "
-        "cloud on this machine `instance: <another name>`, too"
+    wanted = {key: ipaddress.IPv4Network(text) for key, text in facts.subnets.items()}
+    routed = [
+        f"{key} {network} overlaps the machine's route to {route}: put `{key}: <another network>` "
+        "into helio.yaml in the home folder, and for a second cloud on this machine "
+        "`instance: <another name>`, too"
+        for key, network in wanted.items()
         for route in facts.routes
-        if wanted.overlaps(ipaddress.IPv4Network(route))
+        if network.overlaps(ipaddress.IPv4Network(route))
     ]
+    among = [
+        f"{one} {wanted[one]} overlaps {other} {wanted[other]}: change one in helio.yaml"
+        for one, other in itertools.combinations(wanted, 2)
+        if wanted[one].overlaps(wanted[other])
+    ]
+    return routed + among
 
 
 def _existing(path: Path) -> Path:

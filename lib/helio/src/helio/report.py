@@ -28,6 +28,10 @@ class Reporter(Protocol):
         """Say what the step is doing now; replaces the note before it."""
         ...
 
+    def warn(self, text: str) -> None:
+        """Say something that the operator should know and that stays to be seen."""
+        ...
+
     def progress(self, lines: Mapping[str, str]) -> None:
         """Say what each part of the step waits for: name → text; replaces what was said before."""
         ...
@@ -72,6 +76,10 @@ class PlainReporter:
     def note(self, text: str) -> None:
         """Print the note, if it is new."""
         self.progress({"": text})
+
+    def warn(self, text: str) -> None:
+        """Print the warning."""
+        self._line(f"  warning: {text}")
 
     def progress(self, lines: Mapping[str, str]) -> None:
         """Print the lines that changed."""
@@ -125,6 +133,10 @@ class LiveReporter:
     def note(self, text: str) -> None:
         """Show a note beneath the title."""
         self.progress({"": text})
+
+    def warn(self, text: str) -> None:
+        """Leave the warning above the live part."""
+        self._console.print(f"[yellow]![/] {escape(text)}", highlight=False)
 
     def progress(self, lines: Mapping[str, str]) -> None:
         """Show a line per part beneath the title."""
