@@ -17,12 +17,14 @@ import sys
 import time
 import types
 
+import jinja2
 import ops
 import pytest
 import yaml
+from fakemachine import FakeMachine, System
 from ops import testing
 
-from charmkit import observe, workload
+from charmkit import observe, reconciler, workload
 from charmkit.spec import PEERS
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -75,6 +77,18 @@ class Charm:
     def containers(self):
         return sorted(self.metadata.get("containers", {}))
 
+    @property
+    def is_machine(self):
+        """Whether its processes run on a machine."""
+        return bool(self.service.processes) and "k8s-api" not in self.metadata["assumes"]
+
+    @property
+    def distribution_units(self):
+        """The units that the packages of a machine charm bring."""
+        named = [each.unit for each in self.service.processes if each.unit]
+        environment = {"addresses": {"unit_name": HOST}}
+        return [jinja2.Template(each).render(environment) for each in named]
+
 
 @functools.cache
 def load(name):
@@ -100,6 +114,11 @@ def load(name):
 
 @pytest.fixture(params=CHARMS)
 def charm(request):
+    return load(request.param)
+
+
+@pytest.fixture(params=[each for each in CHARMS if not load(each).is_machine])
+def pod_charm(request):
     return load(request.param)
 
 
@@ -141,6 +160,7 @@ class Programs:
     def __init__(self):
         self.keystone = FakeKeystone()
         self.commands = []
+        self.machine = None
         self._programs = {
             "keystone-manage": lambda stdin: "",
             "placement-manage": lambda stdin: "",
@@ -158,6 +178,12 @@ class Programs:
         if not name.startswith("online"):
             self.commands.append(name)
         return self._programs[name](stdin)
+
+    def on_machine(self, argv, stdin):
+        """Run a program of a machine: what looks at it has nothing to say, the rest works."""
+        if pathlib.PurePath(argv[0]).name in self._programs:
+            return 0, self.run(argv, stdin), ""
+        return 0, "", ""
 
     def _accounts(self, stdin):
         path = ROOT / "charms/keystone-k8s/src/templates/accounts.py"
@@ -190,6 +216,8 @@ def programs(monkeypatch):
         return Done(fakes.run(command, stdin))
 
     monkeypatch.setattr(ops.Container, "exec", execute)
+    monkeypatch.setattr(reconciler, "Machine", lambda service: FakeMachine(service, fakes.machine))
+    monkeypatch.setattr("socket.gethostname", lambda: HOST)
     monkeypatch.setattr(workload.time, "sleep", lambda seconds: None)
     monkeypatch.setattr(time, "time", lambda: 1_790_000_000.0)
     # With the same randomness in every dispatch, equal facts give equal passwords and keys.
@@ -201,13 +229,15 @@ def programs(monkeypatch):
 
 
 ANSWERS = {}
+HOST = "machine-0"
 
 
 class World:
     """One unit of a charm, and what is around it."""
 
-    def __init__(self, charm, folder, leader=True):
+    def __init__(self, charm, folder, programs, leader=True):
         self.charm = charm
+        self._programs = programs
         self.context = testing.Context(charm.type)
         self.files = folder
         containers = set()
@@ -224,11 +254,20 @@ class World:
             relations=peers,
             storages={testing.Storage(name) for name in charm.endpoints("storage")},
             model=testing.Model("cloud"),
+            resources={
+                testing.Resource(name=name, path=_file(folder / "resources" / name))
+                for name, each in charm.metadata.get("resources", {}).items()
+                if each["type"] == "file"
+            },
         )
+        self.machine = System(folder / "machine", charm.distribution_units, programs.on_machine)
         endpoints = sorted({*charm.endpoints("requires"), *charm.endpoints("provides")})
         self._ids = {endpoint: number for number, endpoint in enumerate(endpoints)}
+        if charm.is_machine:
+            self.run(self.context.on.install())
 
     def run(self, event):
+        self._programs.machine = self.machine
         self.state = self.context.run(event, self.state)
         return self.state
 
@@ -370,32 +409,53 @@ class World:
         return result
 
 
+def _file(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(path.name)
+    return path
+
+
 @pytest.fixture
 def make_world(programs, tmp_path):
     """Make worlds; each has a folder of its own."""
     count = iter(range(10_000))
 
     def make(charm, leader=True):
-        return World(charm, tmp_path / f"world-{next(count)}", leader)
+        return World(charm, tmp_path / f"world-{next(count)}", programs, leader)
 
     return make
 
 
-@pytest.fixture
-def fresh(charm, make_world):
-    """A unit that has just been deployed: nothing is integrated, its containers are up."""
-    world = make_world(charm)
-    for name in charm.containers:
+def begin(world):
+    """Bring a unit to the end of its first hooks; its containers are up."""
+    for name in world.charm.containers:
         world.start_container(name)
     world.run(world.context.on.config_changed())
     world.run(world.context.on.start())
     return world
 
 
+def activate(world):
+    """Give a begun unit all that it must have, and a client on every endpoint that it offers."""
+    for endpoint in (*world.charm.required, *world.charm.endpoints("provides")):
+        world.integrate(endpoint)
+    world.settle()
+    return world
+
+
 @pytest.fixture
-def active(charm, fresh):
+def fresh(charm, make_world):
+    """A unit that has just been deployed: nothing is integrated, its containers are up."""
+    return begin(make_world(charm))
+
+
+@pytest.fixture
+def active(fresh):
     """A unit with all that it must have, and a client on every endpoint that it offers."""
-    for endpoint in (*charm.required, *charm.endpoints("provides")):
-        fresh.integrate(endpoint)
-    fresh.settle()
-    return fresh
+    return activate(fresh)
+
+
+@pytest.fixture
+def make_active(make_world):
+    """Make units that are active, as `active` is."""
+    return lambda charm: activate(begin(make_world(charm)))

@@ -29,8 +29,18 @@ def test_metadata_and_service_name_the_same_endpoints(charm):
 
 def test_every_container_has_an_image(charm):
     images = {each["resource"] for each in charm.metadata.get("containers", {}).values()}
-    assert images == set(charm.metadata.get("resources", {}))
-    assert set(charm.containers) == ({charm.service.name} if charm.service.has_workload else set())
+    resources = charm.metadata.get("resources", {})
+    assert images == {name for name, each in resources.items() if each["type"] == "oci-image"}
+    has_container = charm.service.has_workload and not charm.is_machine
+    assert set(charm.containers) == ({charm.service.name} if has_container else set())
+
+
+def test_a_machine_charm_names_its_bindings_and_its_resource(charm):
+    known = {*charm.metadata.get("extra-bindings", {}), *charm.endpoints("requires")}
+    assert set(charm.service.bindings) <= known
+    resources = charm.metadata.get("resources", {})
+    files = {name for name, each in resources.items() if each["type"] == "file"}
+    assert files == {charm.service.runtime} - {""}
 
 
 def test_every_option_of_the_service_is_in_the_metadata(charm):
@@ -101,6 +111,8 @@ def test_all_integrations_make_a_unit_active(active):
 
 
 def test_every_process_runs_and_is_checked(charm, active):
+    if charm.is_machine:
+        assert len(active.machine.active) == len(charm.service.processes)
     for name in charm.containers:
         container = active.state.get_container(name)
         assert {process.name for process in charm.service.processes} == set(container.services)
@@ -117,11 +129,12 @@ def test_each_missing_integration_is_named_again_when_it_breaks(charm, active):
 
 def test_what_runs_stays_as_it_is_when_an_integration_breaks(charm, active):
     plans = {each.name: each.plan.to_dict() for each in active.state.containers}
-    before = active.state
+    before, starts = active.state, list(active.machine.starts)
     for endpoint in charm.required:
         active.state = before
         active.break_(endpoint)
         assert {each.name: each.plan.to_dict() for each in active.state.containers} == plans
+        assert active.machine.starts == starts
 
 
 def test_an_integration_that_comes_back_makes_the_unit_active_again(charm, active):
@@ -174,10 +187,14 @@ def test_a_follower_starts_on_what_the_leader_left(charm, active, make_world, pr
     world.settle()
     world.run(world.context.on.config_changed())
     assert world.status == testing.ActiveStatus()
-    assert programs.commands == [], "only the leader runs tasks"
+    if not charm.is_machine:
+        assert programs.commands == [], "only the leader runs tasks"
 
 
-def test_a_unit_that_is_being_taken_away_stays_as_it_is_while_its_relations_break(charm, active):
+def test_a_pod_that_is_being_taken_away_stays_as_it_is_while_its_relations_break(
+    pod_charm, make_active
+):
+    charm, active = pod_charm, make_active(pod_charm)
     for endpoint in sorted(charm.endpoints("requires").keys() - set(charm.required)):
         active.integrate(endpoint)
     active.settle()
@@ -197,6 +214,8 @@ def test_a_stop_takes_the_unit_out_of_service(charm, active):
         container = active.state.get_container(name)
         assert container.plan.checks["online"].exec == {"command": "/bin/false"}
         assert [each for each in container.services.values() if each.is_running()] == []
+    staying = [each for each in charm.service.processes if each.stays]
+    assert len(active.machine.active) == len(staying)
 
 
 def test_no_secret_is_in_a_bag_or_on_a_command_line(active):

@@ -80,7 +80,8 @@ class Machine:
 
     def list(self, path: str) -> Sequence[str]:
         """Give the paths of what is in a folder."""
-        return [f"{path}/{each.name}" for each in sorted(self._at(path).iterdir())]
+        place = self._at(path)
+        return [f"{path}/{name}" for name in sorted(os.listdir(place))] if place.is_dir() else []
 
     def remove(self, path: str) -> None:
         """Remove a file or folder."""

@@ -184,7 +184,7 @@ def _with_machine(seen: Snapshot, service: Service, machine: Machine) -> Snapsho
     seen = dataclasses.replace(
         seen, is_machine=True, containers={service.name: state}, runtime=machine.runtime()
     )
-    return dataclasses.replace(seen, machine=service.inspect(seen))
+    return dataclasses.replace(seen, machine=service.inspect(seen, machine))
 
 
 def _container(container: ops.Container) -> ContainerState:

@@ -5,7 +5,7 @@ import hashlib
 import json
 import re
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from charmkit.spec import (
     ConfigValue,
@@ -277,7 +277,27 @@ def _nothing(snapshot: Snapshot, values: Values) -> tuple[typing.Any, ...]:
     return ()
 
 
-def _nothing_seen(snapshot: Snapshot) -> Values:
+class Sight(typing.Protocol):
+    """How a service looks at its machine."""
+
+    def read(self, path: str) -> str | None:
+        """Give the text of a file, or None if there is none."""
+        ...
+
+    def list(self, path: str) -> Sequence[str]:
+        """Give the paths of what is in a folder; empty if there is none."""
+        ...
+
+    def run(self, argv: Sequence[str], *, stdin: str = "", timeout: float = 120) -> str:
+        """Run a command and give what it printed.
+
+        Raises:
+            CommandError: It failed, or took longer than the timeout.
+        """
+        ...
+
+
+def _nothing_seen(snapshot: Snapshot, sight: Sight) -> Values:
     return {}
 
 
@@ -302,7 +322,7 @@ class Service:
             complete.
         own_secrets: Secrets of the application itself.
         directories: Directories with exact content.
-        files: Files that no process reads but tasks and probes do.
+        files: Files that no process reads but tasks, probes and actions do.
         tasks: Snapshot and values → tasks of the leader, in their order.
         values: Snapshot and values → further values for templates, tasks and offers.
         options: Rules for option values.
@@ -312,8 +332,9 @@ class Service:
         runtime: Machines: the file resource whose content becomes `/opt/openstack`.
         bindings: Machines: endpoints and extra bindings whose addresses count, see
             `Addresses.bindings`.
-        inspect: Machines: gives further facts of the machine, `Snapshot.machine`. The one
-            function of a service that may look at the world, and it MUST NOT change it.
+        inspect: Machines: looks at the machine and gives further facts, `Snapshot.machine`. The
+            one function of a service that is not pure. It MUST NOT change what it looks at, and
+            it MUST work before anything of ours is there.
     """
 
     name: str
@@ -332,7 +353,15 @@ class Service:
     users: tuple[User, ...] = ()
     runtime: str = ""
     bindings: tuple[str, ...] = ()
-    inspect: Callable[[Snapshot], Values] = _nothing_seen
+    inspect: Callable[[Snapshot, Sight], Values] = _nothing_seen
+
+    @property
+    def has_workload(self) -> bool:
+        """Tell whether there is a container or machine to fill.
+
+        A container that only holds programs for actions has files and no processes.
+        """
+        return bool(self.processes or self.files)
 
 
 def digest(value: object) -> str:
