@@ -1,6 +1,6 @@
-"""`glance`: whether Glance can be used (endpoint `image-service`). Its address stands in Keystone's catalogue.
+"""`glance`: whether Glance, behind the endpoint `image-service`, can be used.
 
-The wire format is that of `_readiness`.
+Its address stands in Keystone's catalogue; the wire format is that of `_readiness`.
 """
 
 import dataclasses
