@@ -112,6 +112,22 @@ def test_a_container_that_does_not_answer_is_waited_for(make, ready):
     assert make(seen).status == Status("waiting", "waiting for container: web")
 
 
+def test_an_obstacle_of_the_service_itself_leaves_everything_as_it_is(make, ready, web):
+    hindered = dataclasses.replace(
+        web, obstacle=lambda snapshot, seen: ("blocked", f"{seen['app']}: one unit only")
+    )
+    made = make(ready, hindered)
+    assert made.status == Status("blocked", f"{ready.app}: one unit only")
+    assert made.workload is None
+
+
+def test_a_service_may_say_how_it_is_although_it_works(make, ready, web):
+    sick = dataclasses.replace(web, condition=lambda snapshot, seen: ("active", "one disk left"))
+    made = make(ready, sick)
+    assert made.status == Status("active", "one disk left")
+    assert made.workload == make(ready).workload
+
+
 def test_what_a_person_must_do_comes_first(make, ready):
     seen = dataclasses.replace(without(ready, "store"), containers={})
     assert make(seen).status.name == "blocked"

@@ -58,8 +58,10 @@ def make(service: Service, snapshot: Snapshot, templates: Templates) -> Plan:
     ]
     status = _obstacle(service, snapshot, lacking)
     workload = None
+    seen = values(service, snapshot) if status is None else {}
+    if status is None and (found := service.obstacle(snapshot, seen)):
+        status = Status(*found)
     if status is None:
-        seen = values(service, snapshot)
         tasks = tuple(service.tasks(snapshot, seen))
         publications += service.offers(snapshot, seen)
         publications += records.record_publications(snapshot)
@@ -68,6 +70,8 @@ def make(service: Service, snapshot: Snapshot, templates: Templates) -> Plan:
             status = Status("waiting", f"waiting for the leader: {message}")
         elif service.has_workload:
             workload = layout.lay_out(service, snapshot, seen, tasks, templates)
+        if status is None and (found := service.condition(snapshot, seen)):
+            status = Status(*found)
     return Plan(
         publications=tuple(publications),
         workload=workload,

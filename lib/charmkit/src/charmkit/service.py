@@ -273,6 +273,14 @@ class User:
     groups: tuple[str, ...] = ()
 
 
+Obstacle = tuple[typing.Literal["active", "waiting", "blocked"], str] | None
+"""A status and its message, or None if there is nothing to say."""
+
+
+def _no_obstacle(snapshot: Snapshot, values: Values) -> Obstacle:
+    return None
+
+
 def _nothing(snapshot: Snapshot, values: Values) -> tuple[typing.Any, ...]:
     return ()
 
@@ -325,6 +333,10 @@ class Service:
         files: Files that no process reads but tasks, probes and actions do.
         tasks: Snapshot and values → tasks of the leader, in their order.
         values: Snapshot and values → further values for templates, tasks and offers.
+        obstacle: Snapshot and values → what keeps the service from being configured although its
+            needs are complete, or None. What runs then stays as it is.
+        condition: Snapshot and values → what the unit shows instead of a bare `active`, or None;
+            the service is configured all the same.
         options: Rules for option values.
         ports: Ports that clients use.
         packages: Machines: packages of the distribution that must be there.
@@ -347,6 +359,8 @@ class Service:
     files: tuple[File, ...] = ()
     tasks: Callable[[Snapshot, Values], Iterable[Task]] = _nothing
     values: Callable[[Snapshot, Values], Values] = _no_values
+    obstacle: Callable[[Snapshot, Values], Obstacle] = _no_obstacle
+    condition: Callable[[Snapshot, Values], Obstacle] = _no_obstacle
     options: tuple[Option, ...] = ()
     ports: tuple[int, ...] = ()
     packages: tuple[str, ...] = ()
