@@ -165,6 +165,8 @@ class Programs:
             "keystone-manage": lambda stdin: "",
             "placement-manage": lambda stdin: "",
             "accounts.py": self._accounts,
+            "haproxy": lambda stdin: "",
+            "reload.sh": lambda stdin: "",
             "check_overrides.py": lambda stdin: "[]",
             "online.sh": lambda stdin: "",
             "online": lambda stdin: "",
