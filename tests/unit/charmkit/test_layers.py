@@ -12,7 +12,7 @@ LAYERS = (
     {"service", "overrides", "templates"},
     {"keys", "interfaces"},
     {"api", "caching", "messaging", "records", "units"},
-    {"layout", "ownership"},
+    {"kubernetes", "layout", "ownership"},
     {"plan", "target"},
     {"machine", "pebble", "publish", "workload"},
     {"observe"},

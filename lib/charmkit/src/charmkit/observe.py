@@ -12,7 +12,7 @@ import ops
 
 from charmkit import workload
 from charmkit.machine import Machine
-from charmkit.records import check_names
+from charmkit.records import check_names, with_balancer
 from charmkit.service import Service
 from charmkit.spec import (
     PEERS,
@@ -103,6 +103,8 @@ def observe(
     )
     if machine:
         seen = _with_machine(seen, service, machine)
+    if service.load_balancer:
+        seen = with_balancer(seen)
     labels = {secret.label for secret in service.own_secrets}
     labels |= {label for part in parts for label in part.secret_labels(seen)}
     uris = {uri for part in parts for uri in part.secret_uris(seen)}

@@ -56,6 +56,7 @@ def make(service: Service, snapshot: Snapshot, templates: Templates) -> Plan:
     publications += [
         publication for need in service.needs if (publication := need.request(snapshot))
     ]
+    publications += records.balancer_publications(service, snapshot)
     status = _obstacle(service, snapshot, lacking)
     workload = None
     seen = values(service, snapshot) if status is None else {}
@@ -72,6 +73,8 @@ def make(service: Service, snapshot: Snapshot, templates: Templates) -> Plan:
             workload = layout.lay_out(service, snapshot, seen, tasks, templates)
         if status is None and (found := service.condition(snapshot, seen)):
             status = Status(*found)
+        if status is None or status.name == "active":
+            status = _unreached(service, snapshot) or status
     return Plan(
         publications=tuple(publications),
         workload=workload,
@@ -109,6 +112,18 @@ def _obstacle(service: Service, snapshot: Snapshot, lacking: Sequence[str]) -> S
         return Status("waiting", f"waiting for data from: {', '.join(incomplete)}")
     if service.has_workload and not _connected(service, snapshot):
         return Status("waiting", f"waiting for container: {service.name}")
+    return None
+
+
+def _unreached(service: Service, snapshot: Snapshot) -> Status | None:
+    """Tell why clients outside the cluster cannot reach us, if there are any; the leader does."""
+    balancer = service.load_balancer
+    if balancer is None or not snapshot.is_leader or not balancer.wanted(snapshot):
+        return None
+    if snapshot.load_balancer_problem:
+        return Status("blocked", snapshot.load_balancer_problem)
+    if not snapshot.load_balancer:
+        return Status("waiting", "waiting for the address of the load balancer")
     return None
 
 

@@ -1,11 +1,12 @@
 """One path for every event: observe → plan → apply → report."""
 
+import dataclasses
 import logging
 import pathlib
 
 import ops
 
-from charmkit import layout, observe, ownership, plan, publish, records, workload
+from charmkit import kubernetes, layout, observe, ownership, plan, publish, records, workload
 from charmkit.machine import Machine
 from charmkit.pebble import Container
 from charmkit.plan import Status
@@ -75,12 +76,12 @@ class Reconciler(ops.Object):
 
     def _on_event(self, _: ops.EventBase) -> None:
         seen = self.observe(refresh=False)
-        self._reconcile(seen, seen)
+        self._reconcile(seen, self._balanced(seen, again=False))
 
     def _on_thorough_event(self, _: ops.EventBase) -> None:
         """Reconcile what no other event changes, too: revisions of secrets, open ports."""
         seen = self.observe()
-        made = self._reconcile(seen, seen)
+        made = self._reconcile(seen, self._balanced(seen, again=True))
         self._charm.unit.set_ports(*made.ports)
 
     def _on_prepare(self, _: ops.EventBase) -> None:
@@ -119,6 +120,8 @@ class Reconciler(ops.Object):
             container = self._charm.unit.get_container(name)
             if container.can_connect():
                 Container(container).stop(names)
+        if self._service.load_balancer and self._charm.app.planned_units() == 0:
+            kubernetes.remove_load_balancer(self._charm.app.name, self._charm.model.name)
 
     def _on_collect_status(self, event: ops.CollectStatusEvent) -> None:
         status = self._status or self._look()
@@ -147,6 +150,25 @@ class Reconciler(ops.Object):
             # A new password, say, must reach the service together with the secret.
             raise ownership.CannotRotateError(f"cannot rotate {label}: {made.status.message}")
         self._reconcile(seen, wanted)
+
+    def _balanced(self, seen: Snapshot, *, again: bool) -> Snapshot:
+        """Give what was seen with the load balancer, made if somebody needs it.
+
+        Args:
+            seen: What was observed.
+            again: Whether to look after one that is there.
+        """
+        balancer = self._service.load_balancer
+        if balancer is None or not seen.is_leader or seen.is_leaving:
+            return seen
+        if not balancer.wanted(seen) or (seen.load_balancer and not again):
+            return seen
+        found = kubernetes.ensure_load_balancer(seen.app, seen.model, balancer.ports)
+        # Trust that was taken back does not take the service away.
+        address = seen.load_balancer if found.problem else found.address
+        return dataclasses.replace(
+            seen, load_balancer=address, load_balancer_problem=found.problem
+        )
 
     def _reconcile(self, seen: Snapshot, wanted: Snapshot) -> plan.Plan:
         """Plan for what is wanted and apply what differs from what was seen."""

@@ -15,6 +15,10 @@ TASKS = "tasks"
 """Key of the peer application bag: what the leader did, task → digest, inputs and facts."""
 
 
+LOAD_BALANCER = "load-balancer"
+"""Key of the peer application bag: address of the load balancer, and what hinders it."""
+
+
 def records(snapshot: Snapshot) -> dict[str, dict[str, typing.Any]]:
     """Give what the leader recorded: task → `digest` and, if it has them, `facts`."""
     return json_map(snapshot.peers.local_app.get(TASKS) if snapshot.peers else None)
@@ -57,6 +61,28 @@ def record_publications(snapshot: Snapshot) -> list[Publication]:
         return []
     bag = Publish(relation_id=peers.id, app={TASKS: peers.local_app[TASKS]})
     return [Publication(bags=(bag,))]
+
+
+def with_balancer(snapshot: Snapshot) -> Snapshot:
+    """Give the snapshot with what the leader recorded of the load balancer."""
+    known = json_map(snapshot.peers.local_app.get(LOAD_BALANCER) if snapshot.peers else None)
+    return dataclasses.replace(
+        snapshot,
+        load_balancer=known.get("address", ""),
+        load_balancer_problem=known.get("problem", ""),
+    )
+
+
+def balancer_publications(service: Service, snapshot: Snapshot) -> list[Publication]:
+    """Tell the other units what became of the load balancer."""
+    known = {
+        "address": snapshot.load_balancer,
+        "problem": snapshot.load_balancer_problem,
+    }
+    if service.load_balancer is None or snapshot.peers is None or not any(known.values()):
+        return []
+    text = json.dumps(known, sort_keys=True)
+    return [Publication(bags=(Publish(relation_id=snapshot.peers.id, app={LOAD_BALANCER: text}),))]
 
 
 def is_online(service: Service, snapshot: Snapshot) -> bool:

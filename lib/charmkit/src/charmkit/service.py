@@ -273,6 +273,22 @@ class User:
     groups: tuple[str, ...] = ()
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LoadBalancer:
+    """How machines outside the cluster reach the application: a Kubernetes service of its own.
+
+    The leader makes it, for which the application needs trust. What it came to is the snapshot's
+    `load_balancer`, on every unit.
+
+    Attributes:
+        ports: Name → number of the TCP ports.
+        wanted: Snapshot → whether anybody needs it. What was made stays when nobody does any more.
+    """
+
+    ports: Mapping[str, int]
+    wanted: Callable[[Snapshot], bool]
+
+
 Obstacle = tuple[typing.Literal["active", "waiting", "blocked"], str] | None
 """A status and its message, or None if there is nothing to say."""
 
@@ -339,6 +355,7 @@ class Service:
             the service is configured all the same.
         options: Rules for option values.
         ports: Ports that clients use.
+        load_balancer: How clients outside the cluster get there, if they can.
         packages: Machines: packages of the distribution that must be there.
         users: Machines: system users that must be there.
         runtime: Machines: the file resource whose content becomes `/opt/openstack`.
@@ -363,6 +380,7 @@ class Service:
     condition: Callable[[Snapshot, Values], Obstacle] = _no_obstacle
     options: tuple[Option, ...] = ()
     ports: tuple[int, ...] = ()
+    load_balancer: LoadBalancer | None = None
     packages: tuple[str, ...] = ()
     users: tuple[User, ...] = ()
     runtime: str = ""

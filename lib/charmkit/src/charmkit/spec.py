@@ -124,6 +124,8 @@ class Snapshot:
         machine: What the service's `inspect` saw of the machine.
         runtime: Digest of what stands in `/opt/openstack` of the machine, or "".
         storage: Storage name → mount points in the charm's view.
+        load_balancer: Address or name by which machines outside the cluster reach us, or "".
+        load_balancer_problem: What an operator has to do before there can be one, or "".
         cpus: Processors of the machine.
         entropy: Fresh random bytes of this dispatch, see `random_text`.
     """
@@ -155,6 +157,8 @@ class Snapshot:
     storage: Mapping[str, tuple[str, ...]] = dataclasses.field(
         default_factory=dict[str, tuple[str, ...]]
     )
+    load_balancer: str = ""
+    load_balancer_problem: str = ""
     cpus: int = 1
     entropy: bytes = dataclasses.field(default=b"", repr=False)
 

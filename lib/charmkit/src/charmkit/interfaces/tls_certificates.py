@@ -130,11 +130,31 @@ def unit_subject(snapshot: Snapshot) -> Subject | None:
     if not (where.unit_ip and where.unit_name):
         return None
     names = (where.unit_name, where.service_name, snapshot.unit.replace("/", "-"))
+    outside = snapshot.load_balancer
+    is_ip = _is_ip(outside)
     return Subject(
         common_name=next(name for name in names if 0 < len(name) <= _LONGEST_COMMON_NAME),
-        hostnames=tuple(sorted({*where.hostnames, where.unit_name, where.service_name} - {""})),
-        addresses=where.ips,
+        hostnames=tuple(
+            sorted(
+                {
+                    *where.hostnames,
+                    where.unit_name,
+                    where.service_name,
+                    "" if is_ip else outside,
+                }
+                - {""}
+            )
+        ),
+        addresses=tuple(sorted({*where.ips, outside if is_ip else ""} - {""})),
     )
+
+
+def _is_ip(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
