@@ -5,7 +5,7 @@ import pathlib
 
 import ops
 
-from charmkit import api
+from charmkit import api, caching
 from charmkit.interfaces import keystone, placement
 from charmkit.reconciler import Reconciler
 from charmkit.service import Service
@@ -26,8 +26,9 @@ PLACEMENT = Service(
             environment={"OS_PLACEMENT_CONFIG_DIR": "/etc/placement"},
         ),
     ),
-    needs=(*api.needs("placement"), keystone.Requirer(apis=(API,))),
+    needs=(*api.needs("placement"), keystone.Requirer(apis=(API,)), caching.NEED),
     provides=(CLIENTS,),
+    own_secrets=(caching.TOKEN_KEY,),
     tasks=lambda snapshot, seen: [
         api.schema("placement", seen["database"], f"{api.BIN}/placement-manage", "db", "sync")
     ],
