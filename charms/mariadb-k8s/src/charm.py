@@ -11,7 +11,7 @@ import galera
 import mariadb
 from charmkit.interfaces import mysql_client, tls_certificates
 from charmkit.reconciler import Reconciler
-from charmkit.service import Check, File, Option, Process, Service, Task
+from charmkit.service import Check, File, LoadBalancer, Option, Process, Service, Task
 from charmkit.spec import Publication, Snapshot, Values
 from operations import Operations
 
@@ -91,11 +91,13 @@ def offers(snapshot: Snapshot, seen: Values) -> Iterator[Publication]:
     """Answer the clients whose account exists."""
     facts = seen["facts"].get("accounts", {})
     certificate = seen["certificates"]
+    outside = snapshot.load_balancer
     yield galera.tell(snapshot, seen["position"])
     yield CLIENTS.respond(
         snapshot,
         [each for each in accounts(snapshot) if each.username in (facts.get("accounts") or ())],
         address=f"{snapshot.addresses.service_name}:{mariadb.PORT}",
+        external_address=f"{outside}:{mariadb.PORT}" if outside else "",
         version=facts.get("version", ""),
         tls_ca=certificate.ca if certificate else "",
     )
@@ -118,6 +120,10 @@ SERVICE = Service(
         Option(name="max-connections", minimum=32, maximum=16384),
     ),
     ports=(mariadb.PORT,),
+    load_balancer=LoadBalancer(
+        ports={"mysql": mariadb.PORT},
+        wanted=lambda snapshot: any(each.external for each in CLIENTS.requests(snapshot)),
+    ),
 )
 
 

@@ -75,6 +75,16 @@ def test_a_client_reads_what_the_server_answers(ca):
     assert database.version == "10.11"
 
 
+def test_a_machine_gets_the_address_that_it_reaches_and_no_other():
+    outside = mysql_client.Requirer(database="cinder", external=True)
+    [publish] = outside.request(client_sees()).bags
+    assert respond(server_sees(publish.app)).bags == ()
+    bag, secrets = delivered(respond(server_sees(publish.app), external_address="10.0.0.9:3306"))
+    assert outside.read(client_sees(bag, secrets)).address == "10.0.0.9:3306"
+    inside = respond(server_sees(request()), external_address="10.0.0.9:3306")
+    assert delivered(inside)[0]["endpoints"] == "db:3306"
+
+
 def test_no_password_is_in_a_bag():
     bag, secrets = delivered(respond(server_sees(request())))
     [password] = [each["password"] for each in secrets.values() if "password" in each]
@@ -180,7 +190,7 @@ def test_a_published_client_is_understood():
     }
     [found] = PROVIDER.requests(server_sees(bag))
     assert (found.database, found.roles) == ("wordpress", ("admin", "reader"))
-    [user, tls] = respond(server_sees(bag)).secrets
+    [user, tls] = respond(server_sees(bag), external_address="db:3306").secrets
     assert user.content["uris"] == (
         f"mysql://relation-4:{user.content['password']}@db:3306/wordpress"
     )

@@ -9,6 +9,7 @@ import sys
 import pytest
 from ops import testing
 
+from charmkit import kubernetes
 from charmkit.interfaces import mysql_client, tls_certificates
 
 CHARM = pathlib.Path(__file__).parents[3] / "charms/mariadb-k8s"
@@ -144,6 +145,21 @@ def test_no_password_is_in_a_bag_a_file_or_an_argument(ctx, started, client):
     root = out.get_container("mariadb").get_filesystem(ctx)
     shown += [path.read_text() for path in root.rglob("*") if path.is_file()]
     assert not any(password in text for password in passwords for text in shown)
+
+
+def test_a_machine_gets_the_address_of_the_load_balancer(ctx, started, client, monkeypatch):
+    asked = []
+
+    def ensure(app, model, ports):
+        asked.append(ports)
+        return kubernetes.Balancer("10.0.0.9")
+
+    monkeypatch.setattr(kubernetes, "ensure_load_balancer", ensure)
+    bag = {**PLACEMENT.app_bag, "external-node-connectivity": "true"}
+    machine = dataclasses.replace(client, remote_app_data=bag)
+    out = ctx.run(ctx.on.relation_changed(machine), with_client(started, machine, "relation-4"))
+    assert out.get_relation(4).local_app_data["endpoints"] == "10.0.0.9:3306"
+    assert asked == [{"mysql": 3306}]
 
 
 def test_a_client_is_told_nothing_before_its_account_exists(ctx, started, client):

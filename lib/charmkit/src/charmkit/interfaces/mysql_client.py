@@ -35,9 +35,14 @@ _TRUE = frozenset({"true", "enabled", "yes", "1"})
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RequirerBag:
-    """Application bag of the requirer. `requested_secrets` is a JSON list of field names."""
+    """Application bag of the requirer.
+
+    `external_node_connectivity` is `true` if the requirer is outside the provider's cluster;
+    `requested_secrets` is a JSON list of field names.
+    """
 
     database: str | None = None
+    external_node_connectivity: str | None = None
     extra_user_roles: str | None = None
     requested_secrets: str | None = None
 
@@ -114,10 +119,13 @@ class Requirer:
 
     Attributes:
         database: Name of the schema wanted.
+        external: Whether we are on a machine outside the cluster, and need an address that can be
+            reached from there.
         endpoint: Our endpoint.
     """
 
     database: str
+    external: bool = False
     endpoint: str = "database"
 
     def secret_uris(self, snapshot: Snapshot) -> Iterable[str]:
@@ -134,7 +142,11 @@ class Requirer:
         relation = snapshot.relation(self.endpoint)
         if relation is None:
             return None
-        wanted = RequirerBag(database=self.database, requested_secrets=_base.to_json(_SECRETS))
+        wanted = RequirerBag(
+            database=self.database,
+            external_node_connectivity="true" if self.external else None,
+            requested_secrets=_base.to_json(_SECRETS),
+        )
         return Publication(bags=(Publish(relation_id=relation.id, app=_base.dump(wanted)),))
 
     def read(self, snapshot: Snapshot) -> Database | None:
@@ -178,6 +190,7 @@ class Request:
         database: Name of the schema wanted.
         roles: Extra roles wanted for the account, sorted.
         secrets: Fields that the client wants as secrets.
+        external: Whether the client is outside the cluster.
     """
 
     relation_id: int
@@ -185,6 +198,7 @@ class Request:
     database: str
     roles: tuple[str, ...] = ()
     secrets: frozenset[str] = frozenset()
+    external: bool = False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -241,6 +255,7 @@ class Provider:
         accounts: Iterable[Account],
         *,
         address: str,
+        external_address: str = "",
         version: str = "",
         tls_ca: str = "",
     ) -> Publication:
@@ -250,14 +265,17 @@ class Provider:
             snapshot: What was seen.
             accounts: The accounts that exist on the server by the time this is published.
             address: `host:port` for reads and writes.
+            external_address: The same for clients outside the cluster; "" while it is not known:
+                they are not answered then.
             version: What the server calls itself.
             tls_ca: CA certificates (PEM) that sign the server's certificate; "" = no TLS.
         """
         living = {relation.id for relation in snapshot.related(self.endpoint)}
         answers = [
-            self._answer(account, address=address, version=version, tls_ca=tls_ca)
+            self._answer(account, address=where, version=version, tls_ca=tls_ca)
             for account in accounts
             if account.request.relation_id in living
+            and (where := external_address if account.request.external else address)
         ]
         return Publication(
             bags=tuple(bag for bag, _ in answers),
@@ -314,6 +332,7 @@ class Provider:
             database=bag.database,
             roles=tuple(sorted(roles - {""})),
             secrets=_texts(bag.requested_secrets),
+            external=(bag.external_node_connectivity or "").lower() in _TRUE,
         )
 
 
