@@ -241,7 +241,7 @@ def test_files_with_secrets_are_not_for_everybody(active):
     assert readable == []
 
 
-PUBLIC = {"username", "tls", "tls-ca", "ca-certificate", "csr", "previous-ca-certificate"}
+PUBLIC = {"username", "tls", "fsid", "tls-ca", "ca-certificate", "csr", "previous-ca-certificate"}
 
 
 def _credentials(world):
