@@ -243,6 +243,10 @@ def programs(monkeypatch):
 # --- the world ---------------------------------------------------------------------------------
 
 
+CONFIG = {
+    # It needs some storage, by integration or by this option.
+    "cinder-volume": {"backends": "array: {driver: other, class: cinder.tests.fake_driver.Fake}"}
+}
 ANSWERS = {}
 HOST = "machine-0"
 
@@ -269,6 +273,7 @@ class World:
             relations=peers,
             storages={testing.Storage(name) for name in charm.endpoints("storage")},
             model=testing.Model("cloud"),
+            config=CONFIG.get(charm.name, {}),
             resources={
                 testing.Resource(name=name, path=_file(folder / "resources" / name))
                 for name, each in charm.metadata.get("resources", {}).items()
