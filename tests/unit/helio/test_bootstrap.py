@@ -25,7 +25,8 @@ MANIFEST = """
 {release: "2026.2", base: ubuntu@24.04, arch: amd64, channels: {}, versions: {},
  images: {db-image: mariadb}, files: {runtime: agents},
  applications: {db: {charm: db-k8s, trust: true}, api: {charm: api-k8s},
-                extra: {charm: api-k8s, feature: true}, host: {charm: host, to: ["0"]}}}
+                extra: {charm: api-k8s, feature: deployed},
+                more: {charm: more-k8s, feature: optional}, host: {charm: host, to: ["0"]}}}
 """
 SQL = {"database": {"interface": "sql"}}
 CHARMS = {
@@ -35,6 +36,7 @@ CHARMS = {
         "provides": SQL,
     },
     "api-k8s": {"name": "api-k8s", "requires": {"disks": {"interface": "disks"}}},
+    "more-k8s": {"name": "more-k8s"},
     "host": {
         "name": "host",
         "resources": {"runtime": {"type": "file"}},
@@ -186,10 +188,17 @@ def test_images_are_not_there_where_the_program_that_knows_is_not(plan, host):
     for image in plan.references:
         host.files[builder.sbom_path(image)] = "{}"
     host.fail("buildah", status=127)
-    assert not bootstrap.BuildImages(plan).is_done(host)
+    step = bootstrap.BuildImages(plan, tuple(plan.references))
+    assert not step.is_done(host)
     host.fail("buildah", status=125, stderr="no space left on device")
     with pytest.raises(CommandError, match="no space left"):
-        bootstrap.BuildImages(plan).is_done(host)
+        step.is_done(host)
+
+
+def test_only_what_is_deployed_is_made(plan):
+    made, packed = bootstrap.provide(plan, plan.deployed, ("base",))
+    assert made.names == ("agents", "base", "mariadb")
+    assert packed.names == ("api-k8s", "db-k8s", "host")
 
 
 def test_an_engine_that_is_not_set_up_is_not_asked(plan, host):

@@ -179,6 +179,32 @@ def test_what_pods_need_of_machines_comes_in_an_overlay(two):
     ]
 
 
+def test_what_is_optional_comes_in_an_overlay_of_its_own(two):
+    store = dataclasses.replace(two.manifest.applications["store"], feature="optional")
+    applications = {**two.manifest.applications, "store": store}
+    release = dataclasses.replace(
+        two, manifest=dataclasses.replace(two.manifest, applications=applications)
+    )
+    made = bundle.generate(release, REFERENCES)
+    assert list(made["openstack.yaml"][0]["applications"]) == ["db"]
+    assert "overlays/from-machines.yaml" not in made, "nobody needs it"
+    assert len(made["machines.yaml"]) == 1, "nothing is offered to what is not there"
+    assert bundle.feature_overlays(release, REFERENCES) == {
+        "overlays/store.yaml": [
+            {
+                "applications": {
+                    "store": {
+                        "charm": "../../dist/store-k8s_ubuntu-24.04-amd64.charm",
+                        "base": "ubuntu@24.04",
+                        "scale": 1,
+                    }
+                },
+                "relations": [["db:database", "store:backup"]],
+            }
+        ]
+    }
+
+
 def test_remote_applications_follow_the_names_of_a_clouds_models(two):
     names = {"pods": "one", "machines": "two"}
     assert bundle.remote(two, "machines", names) == {"saas": {"db": {"url": "admin/one.db"}}}
@@ -256,6 +282,7 @@ def test_a_resource_that_the_manifest_does_not_name_is_an_error(manifest):
         ("arch: amd64\n", "", "missing key arch"),
         ("quorum: true", "qourum: true", "application db: unknown key qourum"),
         ("db: {", "db: [", "cannot read manifest.yaml"),
+        ("quorum: true", "feature: maybe", "feature is maybe, not deployed or optional"),
     ],
 )
 def test_a_wrong_manifest_is_named(old, new, message):

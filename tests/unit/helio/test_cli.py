@@ -77,9 +77,18 @@ def test_the_program_shows_help():
     assert "bootstrap" in CliRunner().invoke(helio, ["--help"]).output
 
 
-@pytest.mark.parametrize("command", ["status", "openrc", "cloud-config", "juju"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "status", "openrc", "cloud-config", "juju", "configure", "launch", "validate", "dashboard",
+        "node list", "node add", "node remove 1 --yes", "enable horizon", "disable horizon --yes",
+    ],
+)  # fmt: skip
 def test_without_a_cloud_the_next_step_is_told(invoke, command):
-    code, _, err = invoke(command)
+    code, _, err = invoke(*command.split())
+    command = " ".join(word for word in command.split() if word[0] not in "1-").removesuffix(
+        " horizon"
+    )
     assert code == 1
     assert err.startswith(f"error: cannot {command}: there is no cloud in ")
     assert "helio bootstrap" in err
@@ -178,7 +187,7 @@ def test_destroying_nothing_is_no_error(invoke):
 
 
 def test_the_status_for_programs_names_what_is_missing():
-    described = status.summary(STATUS)
+    described = status.summary([STATUS])
     assert json.loads(json.dumps(described)) == described
     assert described["settled"] is False
     keystone = described["applications"]["keystone"]
@@ -188,7 +197,7 @@ def test_the_status_for_programs_names_what_is_missing():
 
 def test_the_status_for_people_has_a_row_for_each_application():
     assert status.rows(STATUS) == [
-        ("keystone", "0/1", "blocked", "10.131.0.5",
+        ("keystone", "openstack", "0/1", "blocked", "10.131.0.5",
          "keystone/0 blocked: missing integration: database"),
     ]  # fmt: skip
 

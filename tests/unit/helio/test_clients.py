@@ -1,3 +1,4 @@
+import dataclasses
 import http.client
 import http.server
 import json
@@ -13,6 +14,7 @@ import yaml
 from helio import clients
 from helio.clients import Account
 from helio.host import HelioError
+from helio.settings import Settings
 
 ACCOUNT = Account(
     auth_url="https://10.131.0.5:5000/v3",
@@ -107,9 +109,40 @@ def test_a_shell_reads_back_what_openrc_says():
 
 
 def test_clouds_yaml_names_the_file_of_the_authority():
-    cloud = yaml.safe_load(clients.clouds_yaml(ACCOUNT, Path("/ca.pem")))["clouds"]["helio"]
+    text = clients.clouds_yaml({"helio": ACCOUNT}, Path("/ca.pem"))
+    cloud = yaml.safe_load(text)["clouds"]["helio"]
     assert cloud["cacert"] == "/ca.pem"
     assert cloud["auth"]["password"] == ACCOUNT.password
+
+
+def test_accounts_are_read_as_they_were_written():
+    accounts = {"helio": ACCOUNT, "demo": dataclasses.replace(ACCOUNT, username="demo")}
+    assert clients.read_accounts(clients.clouds_yaml(accounts, Path("/ca.pem"))) == accounts
+
+
+def test_the_demo_users_account_is_kept_and_follows_the_address_of_keystone(host):
+    settings = Settings(home=Path("/home"))
+    demo = dataclasses.replace(ACCOUNT, username="demo", password="d")
+    clients.keep_accounts(host, settings, {"helio": ACCOUNT, "demo": demo})
+    moved = dataclasses.replace(ACCOUNT, auth_url="https://new:5000/v3", password="rotated")
+    kept = clients.kept_accounts(host, settings)
+    clients.keep_accounts(host, settings, {**kept, "helio": moved})
+    assert clients.kept_accounts(host, settings) == {
+        "helio": moved,
+        "demo": dataclasses.replace(demo, auth_url=moved.auth_url),
+    }
+    assert host.modes[settings.clouds] == host.modes[settings.openrc] == 0o600
+    assert "rotated" in host.files[settings.openrc]
+
+
+def test_the_administrators_account_is_asked_for_and_others_are_kept(host):
+    settings = Settings(home=Path("/home"))
+    demo = dataclasses.replace(ACCOUNT, username="demo")
+    old = dataclasses.replace(ACCOUNT, password="old")
+    clients.keep_accounts(host, settings, {"helio": old, "demo": demo})
+    found = clients.accounts(Charms(RESULTS | {"ca-certificate": "PEM"}), host, settings)
+    assert found == {"helio": ACCOUNT, "demo": demo}
+    assert host.files[settings.ca] == "PEM\n"
 
 
 @pytest.fixture
@@ -162,8 +195,6 @@ def keystone(certificate):
 
 @pytest.fixture
 def account(keystone):
-    import dataclasses
-
     return dataclasses.replace(ACCOUNT, auth_url=keystone[0])
 
 

@@ -48,11 +48,13 @@ class Resolver:
 
 @pytest.fixture
 def folder(tmp_path):
-    (tmp_path / "requirements.in").write_text("nova\n")
+    folder = tmp_path / "openstack"
+    folder.mkdir()
+    (folder / "requirements.in").write_text("nova\n")
     (tmp_path / "upper-constraints.txt").write_text(
         "# a list\nalembic===1.19.1\nkeystoneauth1===5.15.0\nunused===1\n"
     )
-    return tmp_path
+    return folder
 
 
 def test_constraints_are_read_under_normal_names_with_their_markers():

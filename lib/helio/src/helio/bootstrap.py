@@ -1,7 +1,7 @@
 """From a bare machine to a cloud: the list of steps, and those that work on the machine."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import yaml
 
@@ -18,6 +18,8 @@ from helio.steps import Step
 
 BASE_IMAGE = "base"  # what charm containers run; it has the Python that charms are packed for
 MACHINE_IMAGE = "machine"  # what machines boot
+GUEST_IMAGE = "guest"  # a disk for instances, which `helio configure` uploads
+COMMON_IMAGES = (BASE_IMAGE, MACHINE_IMAGE, GUEST_IMAGE)
 
 
 def steps(plan: Plan, models: Mapping[Part, Juju], actions: clients.Actions) -> list[Step]:
@@ -46,8 +48,7 @@ def steps(plan: Plan, models: Mapping[Part, Juju], actions: clients.Actions) -> 
         SetKernel(settings.journal),
         ConfigurePodman(plan),
         GetPebble(plan),
-        BuildImages(plan),
-        PackCharms(plan),
+        *provide(plan, plan.deployed, COMMON_IMAGES),
         SetUpEngine(plan),
         *model,
         *joining,
@@ -55,6 +56,18 @@ def steps(plan: Plan, models: Mapping[Part, Juju], actions: clients.Actions) -> 
         WriteClientFiles(plan, actions),
         GetToken(plan, actions),
     ]
+
+
+def provide(plan: Plan, applications: Iterable[str], others: Iterable[str] = ()) -> list[Step]:
+    """Return the steps that make what applications are deployed from.
+
+    Args:
+        plan: The release.
+        applications: Their names.
+        others: Names of further images.
+    """
+    needed = sorted({*others, *plan.images(applications)})
+    return [BuildImages(plan, tuple(needed)), PackCharms(plan, plan.charms(applications))]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,15 +115,21 @@ class GetPebble:
 
 @dataclasses.dataclass(frozen=True)
 class BuildImages:
-    """Build the images that are not in the store yet."""
+    """Build the images that are not in the store yet.
+
+    Args:
+        plan: The release.
+        names: Names of those that are needed.
+    """
 
     plan: Plan
+    names: tuple[str, ...]
     title: str = "Build images"
 
     @property
     def outline(self) -> str | None:
         """Say which images there will be."""
-        return f"build {', '.join(self.plan.references.values())}"
+        return f"build {', '.join(self.plan.references[image] for image in self.names)}"
 
     def is_done(self, host: Host) -> bool:
         """Return whether all are in the store; asking for it would make it."""
@@ -118,7 +137,7 @@ class BuildImages:
             return False
         builder = self._builder(host)
         try:
-            return all(builder.is_built(image) for image in self.plan.references)
+            return all(builder.is_built(image) for image in self.names)
         except CommandError as error:
             if error.status == NOT_FOUND:  # a dry run, before buildah is installed
                 return False
@@ -126,7 +145,7 @@ class BuildImages:
 
     def apply(self, host: Host, reporter: Reporter) -> None:
         """Build them, parents first."""
-        self._builder(host, reporter).build()
+        self._builder(host, reporter).build(*self.names)
 
     def _builder(self, host: Host, reporter: Reporter | None = None) -> images.Builder:
         plan = self.plan
@@ -135,23 +154,29 @@ class BuildImages:
 
 @dataclasses.dataclass(frozen=True)
 class PackCharms:
-    """Pack the charms for this machine's distribution."""
+    """Pack charms for this machine's distribution.
+
+    Args:
+        plan: The release.
+        names: Names of those that are needed.
+    """
 
     plan: Plan
+    names: tuple[str, ...]
     title: str = "Pack charms"
 
     @property
     def outline(self) -> str | None:
         """Say which charms."""
-        return f"pack {', '.join(sorted(self.plan.charms))} for {self.plan.base.name}"
+        return f"pack {', '.join(self.names)} for {self.plan.base.name}"
 
     def is_done(self, host: Host) -> bool:
         """Return whether all files are there and current."""
-        return all(self._packer(host).is_current(charm) for charm in self.plan.charms)
+        return all(self._packer(host).is_current(charm) for charm in self.names)
 
     def apply(self, host: Host, reporter: Reporter) -> None:
         """Pack what is not current."""
-        for charm in sorted(self.plan.charms):
+        for charm in self.names:
             reporter.note(charm)
             self._packer(host).pack(charm)
 

@@ -43,7 +43,8 @@ def generate(tree: Tree) -> dict[str, str]:
     release = read_release(tree)
     catalogue, distro = images.load(tree.root), _distro(release.manifest)
     files = {name: f"../dist/{file}" for name, file in catalogue.files(distro).items()}
-    made = bundle.generate(release, {**catalogue.references(distro), **files})
+    references = {**catalogue.references(distro), **files}
+    made = bundle.generate(release, references) | bundle.feature_overlays(release, references)
     return {file: bundle.render(file, documents) for file, documents in made.items()}
 
 

@@ -1,4 +1,4 @@
-"""The administrator's way in: credentials from the cloud, and the files that clients read."""
+"""The way in: the accounts of the administrator and the demo user, and files for clients."""
 
 import dataclasses
 import http.client
@@ -14,12 +14,14 @@ import jubilant
 import tenacity
 import yaml
 
-from helio.host import HelioError
+from helio.host import HelioError, Host
+from helio.settings import Settings
 from helio.waiting import last_line
 
 IDENTITY = "keystone"
 AUTHORITY = "self-signed-certificates"
-CLOUD = "helio"  # the name in clouds.yaml: `openstack --os-cloud helio`
+CLOUD = "helio"  # the administrator's name in clouds.yaml: `openstack --os-cloud helio`
+DEMO = "demo"  # the name of the user that `helio configure` makes
 
 
 class Actions(Protocol):
@@ -43,7 +45,7 @@ class Actions(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Account:
-    """The administrator's account.
+    """The administrator's account, or another one.
 
     Args:
         auth_url: Keystone's public address, with `/v3`.
@@ -72,7 +74,7 @@ def read_account(juju: Actions) -> Account:
     Raises:
         HelioError: the action failed or its result is not complete.
     """
-    results = _act(juju, IDENTITY, "get-admin-account")
+    results = act(juju, IDENTITY, "get-admin-account")
     try:
         secret = juju.show_secret(results["secret"], reveal=True)
         return Account(
@@ -96,7 +98,7 @@ def read_ca(juju: Actions) -> str:
     Raises:
         HelioError: the action failed or returned nothing.
     """
-    certificate = _act(juju, AUTHORITY, "get-ca-certificate").get("ca-certificate", "")
+    certificate = act(juju, AUTHORITY, "get-ca-certificate").get("ca-certificate", "")
     if not certificate:
         raise HelioError(f"cannot read the CA: {AUTHORITY} returned no certificate")
     return certificate.strip() + "\n"
@@ -118,9 +120,82 @@ def openrc(account: Account, ca: Path) -> str:
     return "".join(f"export {key}={shlex.quote(value)}\n" for key, value in values.items())
 
 
-def clouds_yaml(account: Account, ca: Path) -> str:
-    """Return a clouds.yaml with one cloud."""
-    cloud = {
+def clouds_yaml(accounts: Mapping[str, Account], ca: Path) -> str:
+    """Return a clouds.yaml: name of the cloud in it → account."""
+    clouds = {name: _cloud(account, ca) for name, account in accounts.items()}
+    return yaml.safe_dump({"clouds": clouds}, sort_keys=False)
+
+
+def read_accounts(text: str) -> dict[str, Account]:
+    """Return the accounts of a clouds.yaml that was written here."""
+    clouds = cast(dict[str, dict[str, Any]], yaml.safe_load(text)["clouds"])
+    return {
+        name: Account(
+            auth_url=cloud["auth"]["auth_url"],
+            username=cloud["auth"]["username"],
+            password=cloud["auth"]["password"],
+            project=cloud["auth"]["project_name"],
+            user_domain=cloud["auth"]["user_domain_name"],
+            project_domain=cloud["auth"]["project_domain_name"],
+            region=cloud["region_name"],
+        )
+        for name, cloud in clouds.items()
+    }
+
+
+def kept_accounts(host: Host, settings: Settings) -> dict[str, Account]:
+    """Return the accounts that this machine keeps: those in the clouds.yaml of the home."""
+    if not host.exists(settings.clouds):
+        return {}
+    return read_accounts(host.read(settings.clouds))
+
+
+def accounts(juju: Actions, host: Host, settings: Settings) -> dict[str, Account]:
+    """Return the administrator's account as the cloud has it now, and those that are kept.
+
+    The authority's certificate is written as well, so that all of them can be used.
+
+    Raises:
+        HelioError: the cloud does not answer.
+    """
+    host.write(settings.ca, read_ca(juju))
+    admin = {CLOUD: read_account(juju)}  # its password may have been rotated
+    return {**admin, **kept_accounts(host, settings), **admin}
+
+
+def choose(accounts: Mapping[str, Account], user: str) -> Account:
+    """Return the account of a user: `admin` or `demo`.
+
+    Raises:
+        HelioError: the cloud was not configured.
+    """
+    name = name_of(user)
+    if name not in accounts:
+        raise HelioError(f"cannot find the {user} user: there is none yet; run: helio configure")
+    return accounts[name]
+
+
+def name_of(user: str) -> str:
+    """Return the name of a user's cloud in clouds.yaml."""
+    return CLOUD if user == "admin" else user
+
+
+def keep_accounts(host: Host, settings: Settings, accounts: Mapping[str, Account]) -> None:
+    """Write the clouds.yaml and the openrc of the home.
+
+    All accounts get the address and the region of the administrator's: they may have changed.
+    """
+    admin = accounts[CLOUD]
+    current = {
+        name: dataclasses.replace(account, auth_url=admin.auth_url, region=admin.region)
+        for name, account in accounts.items()
+    }
+    host.write(settings.clouds, clouds_yaml(current, settings.ca), 0o600)
+    host.write(settings.openrc, openrc(admin, settings.ca), 0o600)
+
+
+def _cloud(account: Account, ca: Path) -> dict[str, Any]:
+    return {
         "auth": {
             "auth_url": account.auth_url,
             "username": account.username,
@@ -133,7 +208,6 @@ def clouds_yaml(account: Account, ca: Path) -> str:
         "identity_api_version": 3,
         "cacert": str(ca),
     }
-    return yaml.safe_dump({"clouds": {CLOUD: cloud}}, sort_keys=False)
 
 
 @tenacity.retry(
@@ -191,9 +265,20 @@ def _login(account: Account) -> dict[str, Any]:
     return {"auth": {"identity": identity, "scope": scope}}
 
 
-def _act(juju: Actions, application: str, action: str) -> Mapping[str, str]:
+def act(
+    juju: Actions,
+    application: str,
+    action: str,
+    params: Mapping[str, Any] | None = None,
+    wait: float | None = None,
+) -> Mapping[str, str]:
+    """Run an action on the leader of an application and return its results.
+
+    Raises:
+        HelioError: it failed, or cannot be run.
+    """
     try:
-        return juju.run(f"{application}/leader", action).results
+        return juju.run(f"{application}/leader", action, params, wait=wait).results
     except jubilant.TaskError as error:
         raise HelioError(f"cannot run {action} on {application}: {error.task.message}") from error
     except (jubilant.CLIError, ValueError, TimeoutError) as error:

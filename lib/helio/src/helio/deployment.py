@@ -160,8 +160,8 @@ class WriteClientFiles:
         settings = self.plan.settings
         account = clients.read_account(self.actions)
         host.write(settings.ca, clients.read_ca(self.actions))
-        host.write(settings.openrc, clients.openrc(account, settings.ca), 0o600)
-        host.write(settings.clouds, clients.clouds_yaml(account, settings.ca), 0o600)
+        kept = clients.kept_accounts(host, settings)
+        clients.keep_accounts(host, settings, {**kept, clients.CLOUD: account})
 
 
 @dataclasses.dataclass(frozen=True)

@@ -23,7 +23,8 @@ class Application:
         trust: Whether its units may use the Kubernetes API.
         options: Charm options that differ from the charm's defaults.
         to: Machines on which its units stand, one for each; none: its units are pods.
-        feature: Whether the cloud can do without it: `helio enable` and `helio disable`.
+        feature: Whether the cloud can do without it, so that `helio disable` may take it away:
+            `deployed` by the bundle, or `optional`, until `helio enable` is asked for it.
     """
 
     charm: str
@@ -32,7 +33,7 @@ class Application:
     trust: bool = False
     options: Yaml = dataclasses.field(default_factory=dict[str, Any])
     to: tuple[str, ...] = ()
-    feature: bool = False
+    feature: Literal["", "deployed", "optional"] = ""
 
     @property
     def part(self) -> Part:
@@ -76,9 +77,12 @@ class Manifest:
     extensions: tuple[str, ...] = ()
 
     def part(self, part: Part) -> dict[str, Application]:
-        """Return the applications of one model."""
-        found = sorted(self.applications.items())
-        return {name: application for name, application in found if application.part == part}
+        """Return the applications that one model's bundle deploys."""
+        return {
+            name: application
+            for name, application in sorted(self.applications.items())
+            if application.part == part and application.feature != "optional"
+        }
 
     @property
     def machines(self) -> tuple[str, ...]:
@@ -135,6 +139,12 @@ def parse_wiring(text: str) -> Wiring:
 def _application(name: str, values: Yaml) -> Application:
     _refuse_unknown(f"manifest.yaml: application {name}", values, Application)
     places = tuple(str(place) for place in values.get("to", ()))
+    feature = values.get("feature", "")
+    if feature not in ("", "deployed", "optional"):
+        raise HelioError(
+            f"cannot use manifest.yaml: application {name}: feature is {feature}, "
+            "not deployed or optional"
+        )
     return dataclasses.replace(Application(**values), to=places)
 
 

@@ -1,7 +1,7 @@
 """What every step of a bootstrap needs to know, read once from the checkout and the machine."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from helio import bundle, bundlefile, images, packing, preflight
@@ -56,18 +56,34 @@ class Plan:
         return ("pods", "machines") if self.release.manifest.machines else ("pods",)
 
     @property
-    def charms(self) -> tuple[str, ...]:
-        """Return the names of the charms that the bundles deploy."""
-        applications = self.release.manifest.applications.values()
-        return tuple(sorted({each.charm for each in applications}))
+    def deployed(self) -> tuple[str, ...]:
+        """Return the names of the applications that the bundles deploy."""
+        return tuple(name for part in self.parts for name in self.applications(part))
 
     @property
     def files(self) -> dict[str, str]:
         """Return charm → path of its packed file."""
         arch = self.release.manifest.arch
         return {
-            name: str(packing.charm_file(self.tree, name, self.base, arch)) for name in self.charms
+            name: str(packing.charm_file(self.tree, name, self.base, arch))
+            for name in self.release.charms
         }
+
+    def charms(self, applications: Iterable[str]) -> tuple[str, ...]:
+        """Return the names of the charms of applications."""
+        all_of_them = self.release.manifest.applications
+        return tuple(sorted({all_of_them[name].charm for name in applications}))
+
+    def images(self, applications: Iterable[str]) -> tuple[str, ...]:
+        """Return the names of the images that applications need, besides what all need."""
+        manifest = self.release.manifest
+        table = {**manifest.images, **manifest.files}
+        resources = {
+            resource
+            for name in applications
+            for resource in bundle.section(self.release.charm(name), "resources")
+        }
+        return tuple(sorted({table[resource] for resource in resources}))
 
     def bundle_file(self, part: Part) -> Path:
         """Return the bundle that is deployed."""

@@ -1,4 +1,4 @@
-"""`helio openrc` and `helio cloud-config`: the administrator's credentials for clients."""
+"""`helio openrc` and `helio cloud-config`: credentials for clients."""
 
 import os
 from pathlib import Path
@@ -6,10 +6,10 @@ from pathlib import Path
 import click
 
 from helio import clients
-from helio.cli.context import logged_host, require_cloud
+from helio.cli.context import Decorator, logged_host, require_cloud
+from helio.clients import DEMO
 from helio.embedded import Engine
 from helio.host import Host
-from helio.settings import Settings
 
 _output_option = click.option(
     "--output",
@@ -18,32 +18,38 @@ _output_option = click.option(
 )
 
 
+def _user_option(default: str | None, text: str) -> Decorator:
+    return click.option("--user", type=click.Choice(["admin", DEMO]), default=default, help=text)
+
+
 @click.command()
 @_output_option
-def openrc(output: Path | None) -> None:
-    """Print shell variables with the administrator's credentials.
+@_user_option("admin", "Whose: the administrator's, or the demo user's.")
+def openrc(output: Path | None, user: str) -> None:
+    """Print shell variables with the credentials of the administrator or the demo user.
 
     Use it as `source <(sudo ./helio openrc)`.
     """
     found = require_cloud("openrc")
     host = logged_host(found)
-    _hand_over(host, clients.openrc(_account(found, host), found.ca), output)
+    accounts = clients.accounts(Engine(found).connect(), host, found)
+    _hand_over(host, clients.openrc(clients.choose(accounts, user), found.ca), output)
 
 
 @click.command()
 @_output_option
-def cloud_config(output: Path | None) -> None:
-    """Print a clouds.yaml with the administrator's credentials; its cloud is called `helio`."""
+@_user_option(None, "Only the administrator's, or the demo user's; both without it.")
+def cloud_config(output: Path | None, user: str | None) -> None:
+    """Print a clouds.yaml with credentials.
+
+    Its cloud `helio` is the administrator's; `demo` is the demo user's, once there is one.
+    """
     found = require_cloud("cloud-config")
     host = logged_host(found)
-    _hand_over(host, clients.clouds_yaml(_account(found, host), found.ca), output)
-
-
-def _account(found: Settings, host: Host) -> clients.Account:
-    """Ask the cloud, and not a file: the password may have been rotated."""
-    juju = Engine(found).connect()
-    host.write(found.ca, clients.read_ca(juju))
-    return clients.read_account(juju)
+    accounts = clients.accounts(Engine(found).connect(), host, found)
+    if user:
+        accounts = {clients.name_of(user): clients.choose(accounts, user)}
+    _hand_over(host, clients.clouds_yaml(accounts, found.ca), output)
 
 
 def _hand_over(host: Host, text: str, output: Path | None) -> None:

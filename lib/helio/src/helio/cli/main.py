@@ -9,12 +9,18 @@ import jubilant
 from helio import settings
 from helio.cli.bootstrap import bootstrap
 from helio.cli.bundle import bundle
+from helio.cli.configure import configure
 from helio.cli.credentials import cloud_config, openrc
+from helio.cli.dashboard import dashboard
 from helio.cli.destroy import destroy
+from helio.cli.feature import disable, enable
 from helio.cli.images import images
 from helio.cli.juju import juju
+from helio.cli.launch import launch
+from helio.cli.node import node
 from helio.cli.pack import pack
 from helio.cli.status import status
+from helio.cli.validate import validate
 from helio.embedded import program
 from helio.host import HelioError
 from helio.waiting import last_line
@@ -25,14 +31,15 @@ INTERRUPTED = 130  # as shells do it: 128 + SIGINT
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 99})
 @click.version_option(package_name="helio", message="%(prog)s %(version)s")
 def helio() -> None:
-    """Install, inspect and remove a Helio cloud, an OpenStack made of charms.
+    """Install, use and remove a Helio cloud, an OpenStack made of charms.
 
     HELIO_HOME chooses the cloud's folder; it is /var/lib/helio without it.
     """
 
 
 for _command in (
-    bootstrap, status, openrc, cloud_config, juju, destroy, pack, images, bundle,
+    bootstrap, status, configure, launch, dashboard, validate, node, enable, disable,
+    openrc, cloud_config, juju, destroy, pack, images, bundle,
 ):  # fmt: skip
     helio.add_command(_command)
 

@@ -1,5 +1,6 @@
 """`helio status`: what runs and what it waits for."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -10,7 +11,7 @@ from helio.deployment import model_status
 from helio.embedded import Engine
 from helio.host import HelioError
 from helio.report import show_json, show_table
-from helio.waiting import is_settled, lacks
+from helio.waiting import READY, is_settled, lacks
 
 
 @click.command()
@@ -18,54 +19,67 @@ from helio.waiting import is_settled, lacks
 def status(style: str) -> None:
     """Show the cloud's applications and what each waits for."""
     found = require_cloud("status")
-    answer = model_status(found, Engine(found).connect(), logged_host(found))
-    if answer is None:
+    host, models = logged_host(found), Engine(found).connect_all().values()
+    answers = [answer for juju in models if (answer := model_status(found, juju, host))]
+    if not answers:
         raise HelioError("cannot show the status: there is no model yet; run: helio bootstrap")
     if style == "json":
-        return show_json(summary(answer))
-    show_table(("Application", "Units", "Status", "Address", "Waits for"), rows(answer))
+        return show_json(summary(answers))
+    show_table(
+        ("Application", "Model", "Units", "Status", "Address", "Waits for"),
+        [row for answer in answers for row in rows(answer)],
+    )
 
 
-def summary(status: Status) -> dict[str, Any]:
+def summary(models: list[Status]) -> dict[str, Any]:
     """Return the status for programs."""
-    waits = lacks(status, status.apps)
     return {
-        "model": status.model.name,
-        "settled": is_settled(status, status.apps),
+        "settled": all(is_settled(status, status.apps) for status in models),
+        "models": [status.model.name for status in models],
         "applications": {
-            name: {
-                "charm": app.charm_name,
-                "status": app.app_status.current,
-                "message": app.app_status.message,
-                "address": app.address,
-                "scale": app.scale,
-                "waits-for": None if waits[name] == "ready" else waits[name],
-                "units": {
-                    unit: {
-                        "status": state.workload_status.current,
-                        "message": state.workload_status.message,
-                        "agent": state.juju_status.current,
-                        "address": state.address,
-                        "leader": state.leader,
-                    }
-                    for unit, state in sorted(app.units.items())
-                },
-            }
-            for name, app in sorted(status.apps.items())
+            name: value for status in models for name, value in _applications(status).items()
         },
     }
 
 
 def rows(status: Status) -> list[tuple[str, ...]]:
-    """Return the status for people, a row for each application."""
+    """Return the status of a model for people, a row for each application."""
     waits = lacks(status, status.apps)
     return [
         (
             name,
-            f"{sum(unit.is_active for unit in app.units.values())}/{app.scale}",
+            status.model.name,
+            f"{sum(unit.is_active for unit in app.units.values())}/{app.scale or len(app.units)}",
             app.app_status.current,
             app.address,
-            "" if waits[name] == "ready" else waits[name],
+            "" if waits[name] == READY else waits[name],
         )
         for name, app in sorted(status.apps.items())
     ]
+
+
+def _applications(status: Status) -> Mapping[str, Any]:
+    waits = lacks(status, status.apps)
+    return {
+        name: {
+            "model": status.model.name,
+            "charm": app.charm_name,
+            "status": app.app_status.current,
+            "message": app.app_status.message,
+            "address": app.address,
+            "scale": app.scale or len(app.units),
+            "waits-for": None if waits[name] == READY else waits[name],
+            "units": {
+                unit: {
+                    "status": state.workload_status.current,
+                    "message": state.workload_status.message,
+                    "agent": state.juju_status.current,
+                    "address": state.address or state.public_address,
+                    "machine": state.machine or None,
+                    "leader": state.leader,
+                }
+                for unit, state in sorted(app.units.items())
+            },
+        }
+        for name, app in sorted(status.apps.items())
+    }

@@ -1,0 +1,60 @@
+"""`helio configure`: make what somebody needs to boot a first instance."""
+
+import sys
+
+import click
+
+from helio import demo, sdk
+from helio.cli.clouds import open_clouds
+from helio.cli.context import alone, dry_run_option, logged_host, require_cloud
+from helio.host import DryRunHost, Host
+from helio.images import load
+from helio.plan import image_builder, read_base
+from helio.report import PlainReporter, reporter
+from helio.settings import Settings
+from helio.steps import rehearse, run
+from helio.tree import find_tree
+
+NEXT = """
+The cloud is ready for instances. Next:
+  sudo ./helio launch --ssh                        boot one and log in
+  sudo ./helio cloud-config --user demo            the demo user's credentials
+"""
+
+
+@click.command()
+@click.option(
+    "--image",
+    metavar="FILE|URL",
+    help="Disk that instances boot from; a small guest that Helio builds without it.",
+)
+@dry_run_option
+def configure(image: str | None, dry_run: bool) -> None:
+    """Make a demo project with all that a first instance needs.
+
+    That is a user, quotas, flavors, an image, the external network, a network and a router of
+    the project's own, a security group that lets ssh and ping in, and an ssh key. What is there
+    already is left as it is. The demo user's credentials are added to clouds.yaml in the home.
+    """
+    found = require_cloud("configure")
+    host = logged_host(found)
+    if dry_run:
+        return _rehearse(found, host, image)
+    with alone(found, "configure"), sdk.errors("configure"):
+        clouds = open_clouds(found, host)
+        run(demo.steps(clouds, _wanted(found, host, image), host), host, reporter())
+    click.echo(NEXT)
+
+
+def _rehearse(found: Settings, inner: Host, image: str | None) -> None:
+    tell = PlainReporter(sys.stdout, is_rehearsal=True)
+    host = DryRunHost(inner, tell.would)
+    with sdk.errors("configure"):
+        clouds = open_clouds(found, inner)
+        rehearse(demo.steps(clouds, _wanted(found, inner, image), host), host, tell)
+
+
+def _wanted(found: Settings, host: Host, image: str | None) -> demo.Wanted:
+    guest = image_builder(found, load(find_tree().root), read_base(host), host).path("guest")
+    resolvers = demo.resolvers_of(host.read(demo.RESOLV_CONF))
+    return demo.Wanted(found, demo.image_of(image, guest), resolvers)

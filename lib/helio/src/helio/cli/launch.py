@@ -1,0 +1,51 @@
+"""`helio launch`: boot an instance."""
+
+import dataclasses
+import os
+from typing import Any
+
+import click
+
+from helio import clients, sdk
+from helio.cli.clouds import make_watch, open_clouds, stall_option
+from helio.cli.context import format_option, logged_host, require_cloud
+from helio.demo import NETWORK
+from helio.host import Host
+from helio.launch import Instance, Launcher, Request, as_typed, ssh_command
+from helio.report import show_json
+from helio.settings import Settings
+
+
+@click.command()
+@click.argument("name", required=False)
+@click.option("--image", help="Name of the image; the newest of `helio configure` without it.")
+@click.option("--flavor", default="m1.tiny", show_default=True, help="Name of the flavor.")
+@click.option("--network", default=NETWORK, show_default=True, help="Name of the network.")
+@click.option(
+    "--volume", type=click.IntRange(min=1), metavar="GIB", help="Attach a new volume of this size."
+)
+@click.option("--ssh", "log_in", is_flag=True, help="Log in when it answers.")
+@stall_option
+@format_option
+def launch(log_in: bool, stall_limit: float, style: str, **wanted: Any) -> None:
+    """Boot an instance as the demo user, and wait until it answers by ssh.
+
+    It gets a floating IP, and a name of its own without NAME. If there is an instance of that
+    name, it is waited for: so an interrupted launch goes on when it is started again.
+    """
+    found = require_cloud("launch")
+    host = logged_host(found)
+    instance = _launch(found, host, stall_limit, Request(**wanted))
+    command = ssh_command(found, instance)
+    if log_in:
+        os.execvp(command[0], command)  # noqa: S606 - becomes ssh
+    if style == "json":
+        return show_json({**dataclasses.asdict(instance), "ssh": list(command)})
+    click.echo(f"{instance.name} answers at {instance.floating_ip}. Log in with:")
+    click.echo(f"  {as_typed(command, is_sudo=bool(os.environ.get('SUDO_UID')))}")
+
+
+def _launch(found: Settings, host: Host, stall: float, request: Request) -> Instance:
+    with sdk.errors("launch"):
+        demo = open_clouds(found, host).connect(clients.DEMO)
+        return Launcher(demo, found, host, make_watch(stall)).launch(request)

@@ -1,0 +1,91 @@
+"""`helio node`: list, add and remove hypervisors."""
+
+import dataclasses
+
+import click
+
+from helio import clients, sdk
+from helio.cli.clouds import make_watch, open_clouds, stall_option
+from helio.cli.context import (
+    alone,
+    confirm,
+    format_option,
+    logged_host,
+    require_cloud,
+    yes_option,
+)
+from helio.embedded import Engine
+from helio.nodes import Node, Nodes
+from helio.report import show_json, show_table
+from helio.settings import Settings
+
+
+@click.group()
+def node() -> None:
+    """List, add and remove hypervisors."""
+
+
+@node.command("list")
+@format_option
+def list_nodes(style: str) -> None:
+    """List the hypervisors, what they are ready for, and the instances on them."""
+    found = require_cloud("node list")
+    with sdk.errors("list the nodes"):
+        known = _nodes(found).known()
+    _show(known, style)
+
+
+@node.command()
+@click.option(
+    "-n", "--count", type=click.IntRange(min=1), default=1, show_default=True, help="How many."
+)
+@stall_option
+@format_option
+def add(count: int, stall_limit: float, style: str) -> None:
+    """Add hypervisors, each on a machine of its own, and wait until instances can go there."""
+    found = require_cloud("node add")
+    with alone(found, "node add"), sdk.errors("add a node"):
+        new = _nodes(found, stall_limit).add(count)
+    _show(new, style)
+
+
+@node.command()
+@click.argument("name")
+@click.option(
+    "--force",
+    is_flag=True,
+    help="The machine is lost: build its instances anew on others, from images and volumes.",
+)
+@stall_option
+@yes_option
+def remove(name: str, force: bool, stall_limit: float, yes: bool) -> None:
+    """Remove a hypervisor, by its name, unit or machine, after its instances have moved away.
+
+    Instances move while they run, so those that do not run must be started or deleted first.
+    Interrupted, run it again.
+    """
+    found = require_cloud("node remove")
+    if not yes:
+        confirm("node remove", f"Move all instances away from {name} and remove it?")
+    with alone(found, "node remove"), sdk.errors(f"remove {name}"):
+        _nodes(found, stall_limit).remove(name, force)
+    click.echo(f"{name} is gone.")
+
+
+def _nodes(found: Settings, stall: float = 0) -> Nodes:
+    clouds = open_clouds(found, logged_host(found))
+    juju = Engine(found).connect("machines")
+    return Nodes(juju, clouds.connect(clients.CLOUD), make_watch(stall))
+
+
+def _show(nodes: list[Node], style: str) -> None:
+    if style == "json":
+        return show_json([dataclasses.asdict(each) for each in nodes])
+    show_table(
+        ("Node", "Unit", "Machine", "Status", "Compute", "Scheduling", "Instances"),
+        [
+            (each.name, each.unit, each.machine, each.status, each.state, each.scheduling,
+             " ".join(each.instances))
+            for each in nodes
+        ],
+    )  # fmt: skip

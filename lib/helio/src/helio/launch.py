@@ -1,0 +1,236 @@
+"""Boot an instance and wait until it answers: what `helio launch` does.
+
+Everything is looked for before it is made, so an interrupted launch goes on when it is started
+again with the same name.
+"""
+
+import dataclasses
+import shlex
+from typing import Any, NoReturn
+
+from helio.clients import DEMO
+from helio.demo import EXTERNAL, NETWORK
+from helio.host import Command, CommandError, HelioError, Host
+from helio.sdk import Connection
+from helio.settings import Settings
+from helio.watching import Watch
+
+GROUPS = ("default", DEMO)  # members of the first may talk to each other; the second lets ssh in
+SSH_REFUSED = 255  # ssh's own exit status when there is no connection
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """What to boot.
+
+    Args:
+        name: Name of the instance; None for the next free one.
+        image: Name of the image; None for the newest that `helio configure` uploaded.
+        flavor: Name of the flavor.
+        network: Name of the network.
+        volume: Size of a volume to attach, GiB; None for none.
+    """
+
+    name: str | None = None
+    image: str | None = None
+    flavor: str = "m1.tiny"
+    network: str = NETWORK
+    volume: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Instance:
+    """An instance that answers.
+
+    Args:
+        name: Its name.
+        id: Its id.
+        address: Its address on the project's network.
+        floating_ip: Its address for the world.
+        user: Who logs in.
+        volume: Name of the volume that was attached.
+    """
+
+    name: str
+    id: str
+    address: str
+    floating_ip: str
+    user: str
+    volume: str | None = None
+
+
+class Launcher:
+    """Boots instances with the demo user's account.
+
+    Args:
+        cloud: The demo user's connection.
+        settings: The cloud; where the key is.
+        host: Runs ssh.
+        watch: Waits, and tells what for.
+    """
+
+    def __init__(self, cloud: Connection, settings: Settings, host: Host, watch: Watch):
+        self._cloud = cloud
+        self._settings = settings
+        self._host = host
+        self._watch = watch
+
+    def launch(self, request: Request) -> Instance:
+        """Boot an instance, give it a floating IP, and wait until ssh lets the demo user in.
+
+        Raises:
+            HelioError: something that it needs is not there, it failed, or nothing changes.
+        """
+        name = request.name or self._free_name()
+        image, volume = self._image(request.image), None
+        with self._watch.step(f"Boot {name}"):
+            server = self._boot(name, image, request)
+        if request.volume:
+            with self._watch.step(f"Attach a volume of {request.volume} GiB"):
+                volume = self._attach(server, request.volume)
+        with self._watch.step("Give it a floating IP"):
+            port = _first("port", self._cloud.network.ports(device_id=server.id))
+            floating = self._floating_ip(port)
+        address, user = port.fixed_ips[0]["ip_address"], image.os_admin_user or "root"
+        instance = Instance(name, server.id, address, floating, user, volume)
+        with self._watch.step("Wait until ssh answers"):
+            self._wait_for_ssh(instance)
+        return instance
+
+    def _free_name(self) -> str:
+        taken = {server.name for server in self._cloud.compute.servers()}
+        return next(name for name in (f"vm-{n}" for n in range(1, 1000)) if name not in taken)
+
+    def _image(self, name: str | None) -> Any:
+        found = list(self._cloud.image.images(**({"name": name} if name else {})))
+        usable = [
+            image for image in found if image.status == "active" and (name or image.os_admin_user)
+        ]
+        if not usable:
+            what = f"image {name}" if name else "image for first steps"
+            raise HelioError(f"cannot find an {what}: there is none; run: helio configure")
+        return max(usable, key=lambda image: image.created_at)
+
+    def _boot(self, name: str, image: Any, request: Request) -> Any:
+        compute = self._cloud.compute
+        server = next((each for each in compute.servers(name=f"^{name}$")), None)
+        if server is None:
+            flavor = _first(
+                f"flavor {request.flavor}",
+                (each for each in compute.flavors() if each.name == request.flavor),
+            )
+            network = _first(
+                f"network {request.network}", self._cloud.network.networks(name=request.network)
+            )
+            server = compute.create_server(
+                name=name,
+                image_id=image.id,
+                flavor_id=flavor.id,
+                networks=[{"uuid": network.id}],
+                key_name=DEMO,
+                security_groups=[{"name": group} for group in GROUPS],
+            )
+        return self._wait_for_server(server)
+
+    def _wait_for_server(self, server: Any) -> Any:
+        def look() -> tuple[Any, str]:
+            now = self._cloud.compute.get_server(server.id)
+            return now, now.task_state or now.status
+
+        for now in self._watch.looks(f"instance {server.name}", look):
+            if now.status == "ACTIVE":
+                return now
+            if now.status == "ERROR":
+                _refuse(now)
+        raise AssertionError("looks do not end")
+
+    def _attach(self, server: Any, size: int) -> str:
+        storage, name = self._cloud.block_storage, f"{server.name}-volume"
+        volume = next(iter(storage.volumes(name=name)), None)
+        volume = volume or storage.create_volume(name=name, size=size)
+        attaching = False
+
+        def look() -> tuple[Any, str]:
+            now = storage.get_volume(volume.id)
+            return now, now.status
+
+        for now in self._watch.looks(f"volume {name}", look):
+            if now.status == "in-use":
+                break
+            if now.status.startswith("error"):
+                raise HelioError(
+                    f"cannot attach {name}: it is in status {now.status}; "
+                    "see: helio juju debug-log --include cinder-volume"
+                )
+            if now.status == "available" and not attaching:
+                self._cloud.compute.create_volume_attachment(server.id, volume_id=volume.id)
+                attaching = True
+        return name
+
+    def _floating_ip(self, port: Any) -> str:
+        network = self._cloud.network
+        present = next(iter(network.ips(port_id=port.id)), None)
+        if present is None:
+            external = _first(f"network {EXTERNAL}", network.networks(name=EXTERNAL))
+            present = network.create_ip(floating_network_id=external.id, port_id=port.id)
+        return str(present.floating_ip_address)
+
+    def _wait_for_ssh(self, instance: Instance) -> None:
+        # The address may have been another instance's, with another host key.
+        if self._host.exists(self._settings.known_hosts):
+            forget = ("ssh-keygen", "-q", "-R", instance.floating_ip)
+            self._host.run(Command((*forget, "-f", str(self._settings.known_hosts))))
+        batch = ("-o", "BatchMode=yes", "-o", "ConnectTimeout=5")
+        command = ssh_command(self._settings, instance, *batch)
+
+        def look() -> tuple[bool, str]:
+            try:
+                self._host.run(Command((*command, "true"), reads=True))
+            except CommandError as error:
+                if error.status != SSH_REFUSED:
+                    raise
+                return False, _last_line(error)
+            return True, "ready"
+
+        self._watch.until(f"ssh to {instance.floating_ip}", look)
+
+
+def _first(what: str, found: Any) -> Any:
+    first = next(iter(found), None)
+    if first is None:
+        raise HelioError(f"cannot find {what}: there is none; run: helio configure")
+    return first
+
+
+def _refuse(server: Any) -> NoReturn:
+    fault: dict[str, Any] = server.fault or {}
+    reason = fault.get("message") or "no reason was given"
+    raise HelioError(
+        f"cannot boot {server.name}: {reason}; "
+        "see: helio node list, and helio juju debug-log --include nova"
+    )
+
+
+def ssh_command(settings: Settings, instance: Instance, *options: str) -> tuple[str, ...]:
+    """Return the command that logs in.
+
+    The host key is remembered at the first login: nobody can know it before.
+    """
+    return (
+        "ssh",
+        *("-i", str(settings.key)),
+        *("-o", f"UserKnownHostsFile={settings.known_hosts}"),
+        *("-o", "StrictHostKeyChecking=accept-new"),
+        *options,
+        f"{instance.user}@{instance.floating_ip}",
+    )
+
+
+def as_typed(command: tuple[str, ...], is_sudo: bool) -> str:
+    """Return a command as a person types it; the key is root's."""
+    return ("sudo " if is_sudo else "") + shlex.join(command)
+
+
+def _last_line(error: CommandError) -> str:
+    lines = error.stderr.strip().splitlines()
+    return lines[-1] if lines else f"exit status {error.status}"

@@ -1,0 +1,318 @@
+"""Hypervisors of the embedded cloud: list them, add one more, drain and remove one.
+
+A node is a unit of the hypervisor's charm on a machine of its own, and what the services of the
+cloud know of that machine.
+"""
+
+import dataclasses
+from typing import Any, Protocol
+
+import jubilant
+from jubilant.statustypes import Status
+
+from helio import waiting
+from helio.host import HelioError
+from helio.sdk import Connection
+from helio.watching import Watch
+
+APPLICATION = "openstack-hypervisor"
+BINARY = "nova-compute"
+MOVABLE = ("ACTIVE", "PAUSED")  # states of instances that can be migrated as they run
+PATIENCE = 60.0  # seconds after which an instance that is where it was did not move
+
+
+class Juju(Protocol):
+    """What is asked of Juju; `jubilant.Juju` has it all."""
+
+    def status(self) -> Status:
+        """Return the model's status."""
+        ...
+
+    def add_unit(self, app: str, *, num_units: int = 1) -> None:
+        """Add units, each on a machine of its own."""
+        ...
+
+    def remove_unit(self, *app_or_unit: str, force: bool = False) -> None:
+        """Remove units."""
+        ...
+
+    def cli(self, *args: str, include_model: bool = True) -> str:
+        """Run a juju command and return what it prints."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Node:
+    """A hypervisor.
+
+    Args:
+        name: Its host name, by which the services of the cloud know it.
+        unit: The unit; empty where only the services know it any more.
+        machine: The machine.
+        status: What the unit says of itself.
+        state: `up` or `down` as the compute service has it; `unknown` to it: empty.
+        scheduling: `enabled` or `disabled`: whether new instances may go there.
+        instances: Names of the instances on it.
+    """
+
+    name: str
+    unit: str
+    machine: str
+    status: str
+    state: str
+    scheduling: str
+    instances: tuple[str, ...]
+
+    @property
+    def is_usable(self) -> bool:
+        """Return whether instances can go there."""
+        return (self.state, self.scheduling) == ("up", "enabled")
+
+
+class Nodes:
+    """The hypervisors of a cloud.
+
+    Args:
+        juju: Drives the model of the machines.
+        cloud: The administrator's connection.
+        watch: Waits, and tells what for.
+    """
+
+    def __init__(self, juju: Juju, cloud: Connection, watch: Watch):
+        self._juju = juju
+        self._cloud = cloud
+        self._watch = watch
+
+    def known(self) -> list[Node]:
+        """Return all hypervisors, by name."""
+        status = self._juju.status()
+        services = {_short(each.host): each for each in self._services()}
+        app = status.apps.get(APPLICATION)
+        units = {
+            _short(_hostname(status, unit.machine)): (name, unit)
+            for name, unit in (app.units if app else {}).items()
+        }
+        instances: dict[str, list[str]] = {}
+        for server in self._cloud.compute.servers(all_projects=True):
+            instances.setdefault(_short(server.compute_host or ""), []).append(server.name)
+        found: list[Node] = []
+        for name in sorted(units.keys() | services.keys()):
+            unit_name, unit = units.get(name, ("", None))
+            service = services.get(name)
+            found.append(
+                Node(
+                    name=name,
+                    unit=unit_name,
+                    machine=unit.machine if unit else "",
+                    status=unit.workload_status.current if unit else "",
+                    state=service.state if service else "",
+                    scheduling=service.status if service else "",
+                    instances=tuple(sorted(instances.get(name, ()))),
+                )
+            )
+        return found
+
+    def add(self, count: int) -> list[Node]:
+        """Add hypervisors, each on a new machine, and wait until instances can go there.
+
+        Returns:
+            Those that are new.
+        """
+        before = {node.name for node in self.known()}
+        with self._watch.step(f"Add {count} hypervisor(s)"):
+            self._juju.add_unit(APPLICATION, num_units=count)
+        watched = [waiting.Watched(self._juju, [APPLICATION])]
+        title = "Wait for the unit"
+        with self._watch.step(title):
+            waiting.settle(
+                watched, self._watch.reporter, self._watch.stall,
+                self._watch.clock, self._watch.sleep,
+            )  # fmt: skip
+
+        def look() -> tuple[list[Node], str]:
+            new = [node for node in self.known() if node.name not in before]
+            known = {_short(each.name) for each in self._cloud.compute.hypervisors()}
+            ready = [node for node in new if node.is_usable and node.name in known]
+            return ready, f"{len(ready)} of {count} can be used"
+
+        with self._watch.step("Wait for the compute service"):
+            for ready in self._watch.looks("the compute service", look):
+                if len(ready) >= count:
+                    return ready
+        raise AssertionError("looks do not end")
+
+    def remove(self, name: str, force: bool = False) -> None:
+        """Take a hypervisor away, after its instances have moved to others.
+
+        Args:
+            name: Its host name, its unit, or its machine's number.
+            force: The machine is lost: its instances are built anew elsewhere, from their images
+                and volumes.
+
+        Raises:
+            HelioError: there is no such hypervisor, its instances cannot move, or one did not.
+        """
+        node = self._find(name)
+        others = [each for each in self.known() if each.is_usable and each.name != node.name]
+        if node.instances and not others:
+            raise HelioError(
+                f"cannot remove {node.name}: it is the last hypervisor and has "
+                f"{len(node.instances)} instance(s): {', '.join(node.instances)}; "
+                "run: helio node add, or delete them"
+            )
+        if force:
+            self._remove_unit(node, force=True)
+            self._evacuate(node)
+        else:
+            self._drain(node)
+            self._remove_unit(node, force=False)
+        self._forget(node)
+
+    def _find(self, name: str) -> Node:
+        nodes = self.known()
+        for node in nodes:
+            if name in (node.name, node.unit, node.machine) and name:
+                return node
+        known = ", ".join(node.name for node in nodes) or "none"
+        raise HelioError(f"cannot find the node {name}: there is {known}")
+
+    def _drain(self, node: Node) -> None:
+        """Let no new instance come, and move those that are there while they run."""
+        stuck = [each.name for each in self._servers(node) if each.status not in MOVABLE]
+        if stuck:
+            raise HelioError(
+                f"cannot drain {node.name}: {', '.join(stuck)} do not run, and only what runs can "
+                "move; start or delete them"
+            )
+        with self._watch.step(f"Disable scheduling to {node.name}"):
+            for service in self._services(node):
+                self._cloud.compute.disable_service(
+                    service, service.host, service.binary, "drained by helio"
+                )
+        for server in self._servers(node):
+            with self._watch.step(f"Migrate {server.name}"):
+                self._migrate(server, node)
+
+    def _migrate(self, server: Any, node: Node) -> None:
+        compute = self._cloud.compute
+        compute.live_migrate_server(server.id, host=None, block_migration="auto")
+        asked = self._watch.clock()
+
+        def look() -> tuple[bool, str]:
+            now = compute.get_server(server.id)
+            place = _short(now.compute_host or "")
+            if now.status == "ERROR":
+                raise HelioError(f"cannot migrate {now.name}: it is in status ERROR")
+            is_quiet = now.status in MOVABLE and not now.task_state
+            if is_quiet and place == node.name and self._watch.clock() - asked > PATIENCE:
+                raise HelioError(
+                    f"cannot migrate {now.name}: it stayed on {node.name}; "
+                    "see: helio juju debug-log --include nova"
+                )
+            return is_quiet and place != node.name, f"{now.task_state or now.status} on {place}"
+
+        self._watch.until(f"instance {server.name}", look)
+
+    def _evacuate(self, node: Node) -> None:
+        """Build the instances of a lost machine anew on others."""
+        compute = self._cloud.compute
+
+        def look() -> tuple[bool, str]:
+            states = sorted({service.state for service in self._services(node)})
+            return states in ([], ["down"]), f"{node.name} is {' '.join(states)}"
+
+        if not node.instances:
+            return
+        with self._watch.step(f"Wait until {node.name} is taken for lost"):
+            self._watch.until(node.name, look)
+        for server in self._servers(node):
+            with self._watch.step(f"Build {server.name} anew"):
+                compute.evacuate_server(server.id)
+                self._wait_until_rebuilt(server, node)
+
+    def _wait_until_rebuilt(self, server: Any, node: Node) -> None:
+        def look() -> tuple[bool, str]:
+            now = self._cloud.compute.get_server(server.id)
+            if now.status == "ERROR":
+                raise HelioError(f"cannot build {now.name} anew: it is in status ERROR")
+            is_there = _short(now.compute_host or "") != node.name and not now.task_state
+            return is_there, now.task_state or now.status
+
+        self._watch.until(f"instance {server.name}", look)
+
+    def _remove_unit(self, node: Node, force: bool) -> None:
+        """Remove the unit, and its machine if nothing else stands on it."""
+
+        def look() -> tuple[bool, str]:
+            status = self._juju.status()
+            if node.unit in status.apps[APPLICATION].units:
+                unit = status.apps[APPLICATION].units[node.unit]
+                return False, f"{node.unit} {unit.juju_status.current or 'going'}"
+            if node.machine in status.machines and not _tenants(status, node.machine):
+                self._remove_machine(node.machine, force)
+                return False, f"machine {node.machine} is going"
+            return True, "gone"
+
+        if not node.unit:
+            return
+        with self._watch.step(f"Remove {node.unit}"):
+            self._juju.remove_unit(node.unit, force=force)
+            self._watch.until(node.unit, look)
+
+    def _remove_machine(self, machine: str, force: bool) -> None:
+        words = ("--no-prompt", "--force") if force else ("--no-prompt",)
+        try:
+            self._juju.cli("remove-machine", machine, *words)
+        except jubilant.CLIError as error:
+            # Juju removes a machine by itself when its last unit goes.
+            if "not found" not in (error.stderr or ""):
+                raise
+
+    def _forget(self, node: Node) -> None:
+        """Take away what the services of the cloud still know of the machine."""
+        compute, network, placement = (
+            self._cloud.compute, self._cloud.network, self._cloud.placement,
+        )  # fmt: skip
+
+        def agents() -> tuple[bool, str]:
+            left = [each for each in network.agents() if _short(each.host) == node.name]
+            for agent in left:
+                if not agent.is_alive:  # the service refuses to forget one that lives
+                    network.delete_agent(agent)
+            return not left, f"{len(left)} network agent(s) are known"
+
+        with self._watch.step(f"Forget {node.name}"):
+            for service in self._services(node):
+                compute.delete_service(service)
+            self._watch.until("the network service", agents)
+            for provider in list(placement.resource_providers()):
+                if _short(provider.name) == node.name:
+                    placement.delete_resource_provider(provider)
+
+    def _services(self, node: Node | None = None) -> list[Any]:
+        found = self._cloud.compute.services(binary=BINARY)
+        return [each for each in found if node is None or _short(each.host) == node.name]
+
+    def _servers(self, node: Node) -> list[Any]:
+        found = self._cloud.compute.servers(all_projects=True)
+        return [each for each in found if _short(each.compute_host or "") == node.name]
+
+
+def _short(host: str) -> str:
+    """Return a host name without its domain: services differ in whether they say it."""
+    return host.split(".")[0]
+
+
+def _hostname(status: Status, machine: str) -> str:
+    found = status.machines.get(machine)
+    return (found.hostname or found.instance_id) if found else machine
+
+
+def _tenants(status: Status, machine: str) -> list[str]:
+    """Return the units on a machine."""
+    return [
+        name
+        for app in status.apps.values()
+        for name, unit in app.units.items()
+        if unit.machine == machine
+    ]
