@@ -213,12 +213,15 @@ def lay_out(
 
 def _rendered(process: Process, seen: Values, templates: Templates) -> Process:
     """Give the process with the templates in its definition rendered."""
-    if "{" not in process.command + process.unit:
+    if "{" not in "".join((process.command, process.unit, *process.environment.values())):
         return process
     return dataclasses.replace(
         process,
         command=templates.render_text(process.command, seen),
         unit=templates.render_text(process.unit, seen),
+        environment={
+            name: templates.render_text(text, seen) for name, text in process.environment.items()
+        },
     )
 
 

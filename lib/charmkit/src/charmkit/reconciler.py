@@ -133,6 +133,13 @@ class Reconciler(ops.Object):
         """Read everything that a plan may depend on; `refresh` looks for new secret revisions."""
         return observe.observe(self._charm, self._service, self._machine, refresh=refresh)
 
+    @property
+    def machine(self) -> Machine:
+        """The machine of a machine charm, for its actions."""
+        if self._machine is None:
+            raise TypeError(f"{self._service.name} runs in a container")
+        return self._machine
+
     def secret_id(self, snapshot: Snapshot, label: str) -> str | None:
         """Give the id of one of the application's own secrets, or None before it is made."""
         return publish.secret_id(snapshot, label)

@@ -146,7 +146,8 @@ class Process:
         files: The files that it reads. It restarts if and only if one of them changes.
         user: Whose rights it has.
         group: Likewise.
-        environment: Variables. No secret that must not be seen by `ps e` of the same user.
+        environment: Variables, as templates. No secret that must not be seen by `ps e` of the
+            same user.
         check: How to see that it answers, or None.
         kill_delay: Seconds that it gets to finish what it is doing when it is stopped.
         summary: One line for operators.

@@ -1,0 +1,392 @@
+"""What a hypervisor runs and how it is configured. Data and pure functions."""
+
+import dataclasses
+import ipaddress
+import json
+import pathlib
+import re
+from collections.abc import Iterator, Mapping
+
+from charmkit import messaging
+from charmkit.service import Check, File, Obstacle, Option, Process, Sight, Task, User
+from charmkit.spec import Snapshot, Values
+
+NAME = "openstack-hypervisor"
+TUNNEL, PROVIDER = "tunnel", "provider"
+TEMPLATES = pathlib.Path(__file__).parent / "templates"
+
+FOLDER = f"/usr/lib/{NAME}"
+HOST = f"{FOLDER}/host.py"
+LINKED = f"{FOLDER}/linked.sh"
+NETWORK = f"/etc/{NAME}/network.json"
+BIN = "/opt/openstack/bin"
+NOVA, NEUTRON = "/etc/nova/nova.conf", "/etc/neutron/neutron-ovn-agent.conf"
+OVS_TLS, NEUTRON_TLS, NOVA_TLS = "/etc/openvswitch/tls", "/etc/neutron/tls", "/etc/nova/tls"
+PHYSNET = "physnet1"
+PATH = {"PATH": f"{BIN}:/usr/sbin:/usr/bin:/sbin:/bin"}
+
+PACKAGES = (
+    "conntrack",
+    "genisoimage",  # config drives
+    "haproxy",  # metadata
+    "iproute2",
+    "libvirt-clients",
+    "libvirt-daemon-system",
+    "openvswitch-switch",
+    "ovn-host",
+    "qemu-block-extra",  # Ceph
+    "qemu-system-x86",
+    "qemu-utils",
+    "zstd",
+)
+USERS = (User(name="neutron", uid=42005, home="/var/lib/neutron"),)
+
+# --- files -------------------------------------------------------------------------------------
+
+_CERTIFICATE = "{{ certificates.certificate }}"
+_KEY = "{{ certificates.private_key }}"
+_TRUST = "{{ certificates.ca }}{% if receive_ca_cert %}{{ receive_ca_cert.bundle }}{% endif %}"
+
+
+def _tls(folder: str, *, restarts: bool) -> tuple[File, ...]:
+    """Describe our certificate, its key and whom to trust, for programs that run as root."""
+    return (
+        File(path=f"{folder}/cert.pem", text=_CERTIFICATE, restarts=restarts),
+        File(path=f"{folder}/key.pem", text=_KEY, mode=0o600, restarts=restarts),
+        File(path=f"{folder}/ca.pem", text=_TRUST, mode=0o644, restarts=restarts),
+    )
+
+
+def _pki(path: str, text: str, **owner: str) -> File:
+    """Describe a file at a place that libvirt and QEMU know.
+
+    QEMU reads it at each migration, libvirt at its start.
+    """
+    is_key = text == _KEY
+    is_read_anew = path.startswith("/etc/pki/qemu/")
+    return File(
+        path=path,
+        text=text,
+        mode=0o600 if is_key else 0o644,
+        user=owner.get("user", "root"),
+        restarts=not is_read_anew,
+    )
+
+
+_LIBVIRT_TLS = (
+    _pki("/etc/pki/CA/cacert.pem", _TRUST),
+    _pki("/etc/pki/libvirt/servercert.pem", _CERTIFICATE),
+    _pki("/etc/pki/libvirt/private/serverkey.pem", _KEY),
+    _pki("/etc/pki/libvirt/clientcert.pem", _CERTIFICATE),
+    _pki("/etc/pki/libvirt/private/clientkey.pem", _KEY),
+    _pki("/etc/pki/qemu/ca-cert.pem", _TRUST),
+    _pki("/etc/pki/qemu/server-cert.pem", _CERTIFICATE),
+    _pki("/etc/pki/qemu/server-key.pem", _KEY, user="libvirt-qemu"),
+    _pki("/etc/pki/qemu/client-cert.pem", _CERTIFICATE),
+    _pki("/etc/pki/qemu/client-key.pem", _KEY, user="libvirt-qemu"),
+)
+
+# --- processes ---------------------------------------------------------------------------------
+
+OPENVSWITCH = Process(
+    name="openvswitch",
+    unit="openvswitch-switch.service",
+    check=Check(command="ovs-vsctl --timeout=5 show"),
+    stays=True,
+)
+VSWITCHD = Process(
+    name="ovs-vswitchd",
+    unit="ovs-vswitchd.service",
+    # Bridges of the userspace datapath have lost their addresses when it starts again.
+    settings=(f"ExecStartPost=+-/bin/systemctl --no-block try-restart {NAME}-network.service",),
+    stays=True,
+)
+CONNECTIONS = Process(
+    name=f"{NAME}-network",
+    summary="network interfaces of the hypervisor in Open vSwitch",
+    command=f"/usr/bin/python3 {HOST} network {NETWORK}",
+    once=True,
+    after=("openvswitch-switch.service", "ovs-vswitchd.service"),
+    before=("ovn-host.service", "ovn-controller.service"),
+    files=(
+        File(path=HOST, template="host.py"),
+        File(path=NETWORK, text="{{ network }}"),
+        # ovn-controller looks at the files, and takes them when they have changed.
+        *_tls(OVS_TLS, restarts=False),
+    ),
+    stays=True,
+)
+OVN = Process(
+    name="ovn-controller",
+    unit="ovn-host.service",
+    check=Check(
+        command='sh -c "ovn-appctl -t ovn-controller connection-status | grep -qx connected"'
+    ),
+    stays=True,
+)
+LIBVIRT = Process(
+    name="libvirtd",
+    unit="libvirtd.service",
+    # No time-out: it stays, and listens for live migration.
+    environment={"LIBVIRTD_ARGS": "", "PATH": "{{ emulator_path }}"},
+    after=("libvirtd-tls.socket",),
+    files=(
+        File(path="/etc/libvirt/qemu.conf", template="qemu.conf.j2", mode=0o600),
+        File(
+            path="/etc/systemd/system/libvirtd-tls.socket.d/charmkit.conf",
+            text="[Socket]\nListenStream=\nListenStream={{ addresses.unit_ip }}:16514\n"
+            "FreeBind=yes\n",
+            mode=0o644,
+        ),
+        File(path=f"{FOLDER}/emulator/qemu-system-x86_64", template="emulator.sh", mode=0o755),
+        *_LIBVIRT_TLS,
+    ),
+    check=Check(command="virsh --quiet --connect qemu:///system uri"),
+    stays=True,
+)
+METADATA = Process(
+    name="neutron-ovn-agent",
+    summary="metadata for VMs",
+    command=f"{BIN}/neutron-ovn-agent --config-file {NEUTRON}",
+    group="neutron",
+    after=("ovs-vswitchd.service",),
+    environment=PATH,
+    settings=(
+        "RuntimeDirectory=neutron-ovn-agent",
+        "RuntimeDirectoryMode=0750",
+        # The proxies of VMs' networks outlive the agent, and find its new socket in the folder.
+        "RuntimeDirectoryPreserve=yes",
+        "KillMode=process",
+    ),
+    files=(
+        File(
+            path=NEUTRON,
+            template="neutron.conf.j2",
+            group="neutron",
+            namespaces=(
+                "neutron",
+                "neutron.agent",
+                "neutron.base.agent",
+                "neutron.ml2.ovs.agent",
+                "neutron.metadata.agent",
+                "neutron.ovn.agent",
+                "neutron.ml2.ovn",
+                "oslo.concurrency",
+                "oslo.log",
+                "oslo.privsep",
+            ),
+            values={"path": NEUTRON, "tls": NEUTRON_TLS},
+        ),
+        *_tls(NEUTRON_TLS, restarts=True),
+        File(path=LINKED, template="linked.sh", restarts=False),
+    ),
+    check=Check(command=f"sh {LINKED} neutron-ovn-agent.service {{{{ southbound_admin_port }}}}"),
+)
+COMPUTE = Process(
+    name="nova-compute",
+    summary="VMs of the cloud",
+    command=f"{BIN}/nova-compute --config-file {NOVA}",
+    after=("libvirtd.service", "ovs-vswitchd.service"),
+    kill_delay=60,
+    environment=PATH,
+    settings=(
+        "RuntimeDirectory=nova-compute",
+        "StateDirectory=nova nova/instances",
+        "StateDirectoryMode=0755",
+        # Its helpers with more rights live until it has ended: it needs them to end well.
+        "KillMode=mixed",
+        "LimitNOFILE=65536",
+    ),
+    files=(
+        File(
+            path=NOVA,
+            template="nova.conf.j2",
+            namespaces=(
+                "nova.conf",
+                messaging.NAMESPACE,
+                "oslo.concurrency",
+                "oslo.log",
+                "oslo.privsep",
+                "os_vif",
+                "os_brick",
+            ),
+            dynamic_groups=("cinder", "glance", "neutron", "placement", "service_user"),
+            values={"path": NOVA, "ca_file": f"{NOVA_TLS}/ca.pem", **messaging.values("nova")},
+        ),
+        File(path=f"{NOVA_TLS}/ca.pem", text=_TRUST, mode=0o644),
+        dataclasses.replace(messaging.authority("nova"), group="root", mode=0o644),
+        File(path=LINKED, template="linked.sh", restarts=False),
+    ),
+    check=Check(command=f"sh {LINKED} nova-compute.service {{{{ amqp.port }}}}"),
+)
+PROCESSES = (OPENVSWITCH, VSWITCHD, CONNECTIONS, OVN, LIBVIRT, METADATA, COMPUTE)
+
+# --- options -----------------------------------------------------------------------------------
+
+_NETWORK_NAME = r"[A-Za-z][\w-]{0,11}"
+OPTIONS = (
+    Option(
+        name="external-networks",
+        pattern=rf"(\s*{_NETWORK_NAME}=[^\s=,]+\s*(,|$))*",
+        hint="write physnet1=172.24.4.0/24, or a MAC address or an interface's name after the =",
+    ),
+    Option(name="datapath", pattern="auto|system|netdev", hint="write auto, system or netdev"),
+    Option(name="virtualization", pattern="auto|kvm|qemu", hint="write auto, kvm or qemu"),
+    Option(
+        name="cpu-mode",
+        pattern="host-model|host-passthrough",
+        hint="write host-model or host-passthrough; for certain models use cpu-models",
+    ),
+    Option(name="cpu-models", pattern=r"[\w.,-]*", hint="write names of libvirt, with commas"),
+    Option(name="images-type", pattern="qcow2|raw", hint="write qcow2 or raw"),
+    Option(name="reserved-memory", minimum=0),
+    Option(name="cpu-allocation-ratio", minimum=0, maximum=100),
+    Option(name="ram-allocation-ratio", minimum=0, maximum=100),
+    Option(name="disk-allocation-ratio", minimum=0, maximum=100),
+)
+
+# --- what the machine is -----------------------------------------------------------------------
+
+
+def inspect(snapshot: Snapshot, sight: Sight) -> Values:
+    """Look at what the machine can, and at what was known of its network before.
+
+    Returns:
+        `virtualization` and `datapath` as the probe tells them, "" while it cannot be asked, and
+        `networks`: physical network → what finds its interface, as it was written last.
+    """
+    text = ""
+    both = "command -v qemu-system-x86_64 >/dev/null && command -v ovs-dpctl || true"
+    if sight.run(("sh", "-c", both)):
+        source = (TEMPLATES / "host.py").read_text()
+        text = sight.run(("python3", "-", "probe"), stdin=source)
+    probed: Mapping[str, str] = json.loads(text) if text else {}
+    written = json.loads(sight.read(NETWORK) or "{}")
+    return {
+        "virtualization": probed.get("virtualization", ""),
+        "datapath": probed.get("datapath", ""),
+        "networks": written.get("networks", {}),
+    }
+
+
+def external_networks(snapshot: Snapshot) -> dict[str, str]:
+    """Give the external networks: name → what finds the interface.
+
+    Without the option it is the interface in the space of the binding `provider`, if that is not
+    the space of management. Once the interface is ours it has no address any more, and Juju may
+    forget where it was; so what was written is kept.
+    """
+    option = str(snapshot.config.get("external-networks", "")).strip()
+    if option:
+        pairs = (each.split("=", 1) for each in option.split(",") if each.strip())
+        return {name.strip(): words.strip().lower() for name, words in pairs}
+    provider = snapshot.addresses.bindings.get(PROVIDER, "")
+    if provider and provider not in (snapshot.addresses.unit_ip, tunnel_address(snapshot)):
+        return {PHYSNET: provider}
+    known: Mapping[str, str] = snapshot.machine.get("networks", {})
+    return {name: words for name, words in known.items() if name == PHYSNET and _is_ip(words)}
+
+
+def _is_ip(words: str) -> bool:
+    try:
+        ipaddress.ip_address(words)
+    except ValueError:
+        return False
+    return True
+
+
+def tunnel_address(snapshot: Snapshot) -> str:
+    """Give the address of the tunnels' end: of the binding `tunnel`, or else of management."""
+    return snapshot.addresses.bindings.get(TUNNEL) or snapshot.addresses.unit_ip
+
+
+def virtualization(snapshot: Snapshot) -> str:
+    """Give `kvm` or `qemu`, by the option or by what the probe found."""
+    option = str(snapshot.config.get("virtualization", "auto"))
+    return option if option != "auto" else snapshot.machine.get("virtualization") or "qemu"
+
+
+def datapath(snapshot: Snapshot) -> str:
+    """Give `system` or `netdev`, by the option or by what the probe found."""
+    option = str(snapshot.config.get("datapath", "auto"))
+    return option if option != "auto" else snapshot.machine.get("datapath") or "system"
+
+
+def values(snapshot: Snapshot, seen: Values) -> Values:
+    """Give what templates see beyond options and relations."""
+    databases, identity = seen["ovsdb_cms"], seen["identity_credentials"]
+    usual = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    is_userspace = datapath(snapshot) == "netdev"
+    return {
+        "virtualization": virtualization(snapshot),
+        # libvirt takes the first emulator in its path.
+        "emulator_path": f"{FOLDER}/emulator:{usual}" if is_userspace else usual,
+        "southbound_admin_port": _port(databases.southbound_admin) if databases else 0,
+        # Machines do not resolve the names of the cluster.
+        "identity": identity and dataclasses.replace(identity, auth_url=identity.public_auth_url),
+        "network": network(snapshot, databases.southbound) if databases else "",
+    }
+
+
+def _port(connection: str) -> int:
+    return int(re.split("[,]", connection)[0].rpartition(":")[2])
+
+
+def network(snapshot: Snapshot, southbound: str) -> str:
+    """Give the content of the file that `host.py` reads."""
+    content = {
+        "host": snapshot.addresses.unit_name,
+        "management": snapshot.addresses.unit_ip,
+        "tunnel": tunnel_address(snapshot),
+        "southbound": southbound,
+        "datapath": datapath(snapshot),
+        "networks": external_networks(snapshot),
+        "is_gateway": bool(snapshot.config.get("gateway", True)),
+        "tls": [f"{OVS_TLS}/{name}.pem" for name in ("key", "cert", "ca")],
+    }
+    return json.dumps(content, indent=2, sort_keys=True) + "\n"
+
+
+def obstacle(snapshot: Snapshot, seen: Values) -> Obstacle:
+    """Tell what keeps the hypervisor from being configured."""
+    found = snapshot.machine.get("virtualization")
+    if snapshot.config.get("virtualization") == "kvm" and found == "qemu":
+        return (
+            "blocked",
+            "virtualization: no guest boots with KVM on this machine; write auto or qemu",
+        )
+    if snapshot.config.get("datapath") == "system" and snapshot.machine.get("datapath") == (
+        "netdev"
+    ):
+        return "blocked", "datapath: the kernel has no openvswitch and geneve; write auto"
+    if datapath(snapshot) == "netdev" and tunnel_address(snapshot) == snapshot.addresses.unit_ip:
+        return (
+            "blocked",
+            "tunnel: the kernel has no openvswitch, so tunnels need an interface of their own;"
+            " bind tunnel to another space",
+        )
+    return None
+
+
+def condition(snapshot: Snapshot, seen: Values) -> Obstacle:
+    """Tell how the hypervisor works although it works."""
+    if snapshot.machine.get("virtualization") == "qemu":
+        return "active", "emulating processors: KVM does not work on this machine"
+    return None
+
+
+def tasks(snapshot: Snapshot, seen: Values) -> Iterator[Task]:
+    """Give libvirt the keys of volumes."""
+    if seen["ceph_access"]:
+        keys = [
+            {"uuid": each.uuid, "name": f"{each.app} {each.uuid}", "key": each.key}
+            for each in seen["ceph_access"]
+        ]
+        yield Task(
+            name="volume-keys",
+            argv=("python3", f"{FOLDER}/secrets.py"),
+            stdin=json.dumps(keys),
+            message="giving libvirt the keys of volumes",
+            when="online",
+            on="unit",
+        )

@@ -1,0 +1,363 @@
+"""Look at a machine that runs VMs, and connect its network interfaces to Open vSwitch.
+
+`host.py probe` tells as JSON what the machine can: once for each boot, since trying takes seconds.
+`host.py network FILE` brings Open vSwitch to what the JSON file says. It runs at each boot, when
+the file changed, and when ovs-vswitchd was started again: bridges of the userspace datapath have
+lost their addresses then. It changes only what differs, and touches no port of a VM.
+
+It runs without the charm, with the Python of the distribution.
+"""
+
+import dataclasses
+import ipaddress
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+
+KNOWN = pathlib.Path("/run/openstack-hypervisor/probe.json")
+SYSTEM_ID = pathlib.Path("/etc/openvswitch/system-id.conf")
+KEEP = "openstack-hypervisor"
+"""Key of a bridge's external-ids: what cannot be seen any more once the interface is a port.
+
+For an external network the words by which its interface was found, for tunnels their address.
+"""
+
+Command = tuple[str, ...]
+
+
+class NetworkError(Exception):
+    """A network that cannot be made as it shall be; the text says why."""
+
+
+# --- what the machine can ----------------------------------------------------------------------
+
+# 16-bit code that a BIOS starts: write 0x10 to the port of QEMU's debug-exit device, halt.
+_BOOT_SECTOR = bytes.fromhex("b010e6f4f4").ljust(510, b"\0") + b"\x55\xaa"
+_BOOTED = 0x10 << 1 | 1  # what QEMU exits with when the guest wrote 0x10
+_PATIENCE = 20  # seconds for a guest that boots in one
+
+
+def boots(accelerator: str) -> bool:
+    """Tell whether a guest really boots: that /dev/kvm can be opened proves nothing."""
+    with tempfile.NamedTemporaryFile(suffix=".img") as image:
+        image.write(_BOOT_SECTOR)
+        image.flush()
+        argv = ["qemu-system-x86_64", "-accel", accelerator, "-machine", "pc", "-m", "16"]
+        argv += ["-nodefaults", "-display", "none", "-no-reboot"]
+        argv += ["-device", "isa-debug-exit,iobase=0xf4,iosize=0x04"]
+        argv += ["-drive", f"file={image.name},format=raw,if=ide"]
+        try:
+            done = subprocess.run(argv, capture_output=True, timeout=_PATIENCE)
+        except subprocess.TimeoutExpired:
+            return False
+    return done.returncode == _BOOTED
+
+
+def has_kernel_datapath() -> bool:
+    """Tell whether the kernel has Open vSwitch and geneve."""
+    for module in ("openvswitch", "geneve"):
+        subprocess.run(["modprobe", "--quiet", module], capture_output=True)
+    if subprocess.run(["ovs-dpctl", "dump-dps"], capture_output=True).returncode:
+        return False
+    name = "probe-geneve"
+    add = ["ip", "link", "add", name, "type", "geneve", "id", "1", "remote", "127.0.0.1"]
+    can = subprocess.run(add, capture_output=True).returncode == 0
+    if can:
+        subprocess.run(["ip", "link", "delete", name], capture_output=True)
+    return can
+
+
+def probe() -> dict[str, str]:
+    """Tell `virtualization` (kvm or qemu) and `datapath` (system or netdev)."""
+    if KNOWN.exists():
+        return json.loads(KNOWN.read_text())
+    known = {
+        "virtualization": "kvm" if boots("kvm") else "qemu",
+        "datapath": "system" if has_kernel_datapath() else "netdev",
+    }
+    KNOWN.parent.mkdir(parents=True, exist_ok=True)
+    new = KNOWN.with_suffix(".new")
+    new.write_text(json.dumps(known))
+    new.replace(KNOWN)
+    return known
+
+
+# --- what is there -----------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Link:
+    """A network interface: its name, its MAC address, its addresses with their prefix length."""
+
+    name: str
+    mac: str
+    addresses: tuple[str, ...] = ()
+
+    def has(self, address: str) -> bool:
+        """Tell whether the interface has this address, whatever its prefix."""
+        return any(each.split("/")[0] == address for each in self.addresses)
+
+
+@dataclasses.dataclass(frozen=True)
+class Bridge:
+    """A bridge of Open vSwitch: its datapath, its ports, and what is noted in it (see `KEEP`)."""
+
+    datapath: str
+    ports: tuple[str, ...]
+    keep: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Facts:
+    """The interfaces and bridges that are there, and the routes of each interface."""
+
+    links: tuple[Link, ...]
+    bridges: Mapping[str, Bridge]
+    routes: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Wanted:
+    """What the charm wrote.
+
+    Attributes:
+        host: Name of the machine; also of its chassis in OVN.
+        management: Address by which services reach the machine.
+        tunnel: Address of the tunnels' end.
+        southbound: Connection string of OVN's southbound database.
+        datapath: `system` or `netdev`.
+        networks: Physical network → what finds its interface: an address, a subnet, a MAC
+            address or a name.
+        is_gateway: Whether routers may have their gateway here.
+        tls: Files of our key, our certificate and the authorities.
+    """
+
+    host: str
+    management: str
+    tunnel: str
+    southbound: str
+    datapath: str
+    networks: Mapping[str, str]
+    is_gateway: bool
+    tls: Sequence[str]
+
+
+# --- what to do, pure --------------------------------------------------------------------------
+
+TUNNEL_BRIDGE = "br-phy"
+
+
+def bridge_of(network: str) -> str:
+    """Name the bridge of a physical network; interface names have at most 15 characters."""
+    return "br-ex" if network == "physnet1" else f"br-{network}"[:15]
+
+
+def plan(wanted: Wanted, facts: Facts) -> Iterator[Command]:
+    """Give the commands that bring the machine to what is wanted, in their order.
+
+    Raises:
+        NetworkError: An interface is not there, or may not be taken.
+    """
+    yield ("ovs-vsctl", "set", "Open_vSwitch", ".", *_settings(wanted))
+    yield ("ovs-vsctl", "set-ssl", *wanted.tls)
+    if wanted.datapath == "netdev":
+        yield from _tunnel(wanted, facts)
+    for network, words in sorted(wanted.networks.items()):
+        yield from _external(network, words, wanted, facts)
+
+
+def _settings(wanted: Wanted) -> Iterator[str]:
+    mappings = ",".join(f"{each}:{bridge_of(each)}" for each in sorted(wanted.networks))
+    texts = {
+        "system-id": wanted.host,
+        "hostname": wanted.host,
+        "ovn-remote": wanted.southbound,
+        "ovn-encap-type": "geneve",
+        "ovn-encap-ip": wanted.tunnel,
+        "ovn-bridge-datapath-type": wanted.datapath,
+        "ovn-bridge-mappings": mappings,
+        "ovn-cms-options": "enable-chassis-as-gw" if mappings and wanted.is_gateway else "",
+        "ovn-remote-probe-interval": "60000",
+        # A restarted ovn-controller waits before it replaces the flows, so that no packet is lost.
+        "ovn-ofctrl-wait-before-clear": "8000",
+    }
+    for key, text in texts.items():
+        yield f"external-ids:{key}={json.dumps(text)}"
+    # The userspace datapath cannot segment TCP into tunnels.
+    yield "other-config:userspace-tso-enable=false"
+
+
+def _tunnel(wanted: Wanted, facts: Facts) -> Iterator[Command]:
+    """Give the tunnels' address to a bridge: the userspace datapath sends only through one."""
+    owners = [link for link in facts.links if link.has(wanted.tunnel)]
+    others = [link for link in owners if link.name != TUNNEL_BRIDGE]
+    bridge = facts.bridges.get(TUNNEL_BRIDGE)
+    if not others:
+        if owners:
+            return
+        if bridge is None or bridge.keep.split("/")[0] != wanted.tunnel:
+            raise NetworkError(f"no interface has the address of tunnels, {wanted.tunnel}")
+        # The bridge's interface was made anew.
+        yield ("ip", "address", "replace", bridge.keep, "dev", TUNNEL_BRIDGE)
+        yield ("ip", "link", "set", TUNNEL_BRIDGE, "up")
+        return
+    link = others[0]
+    if link.has(wanted.management):
+        raise NetworkError(
+            f"tunnels need an interface of their own, since the kernel has no Open vSwitch:"
+            f" {link.name} is the one of management; bind the endpoint tunnel to another space"
+        )
+    address = next(each for each in link.addresses if each.split("/")[0] == wanted.tunnel)
+    yield (
+        *("ovs-vsctl", "--may-exist", "add-br", TUNNEL_BRIDGE),
+        *("--", "set", "bridge", TUNNEL_BRIDGE, f"datapath_type={wanted.datapath}"),
+        # The interface's own address: neighbours know it already.
+        *(f"other-config:hwaddr={json.dumps(link.mac)}", f"external-ids:{KEEP}={address}"),
+        *("--", "--may-exist", "add-port", TUNNEL_BRIDGE, link.name),
+    )
+    yield ("ip", "address", "flush", "dev", link.name)
+    yield ("ip", "link", "set", link.name, "up")
+    yield ("ip", "address", "replace", address, "dev", TUNNEL_BRIDGE)
+    yield ("ip", "link", "set", TUNNEL_BRIDGE, "up")
+    for route in facts.routes.get(link.name, ()):
+        yield ("ip", "route", "replace", *route.split(), "dev", TUNNEL_BRIDGE)
+
+
+def _external(network: str, words: str, wanted: Wanted, facts: Facts) -> Iterator[Command]:
+    """Connect the interface of a physical network to the network's bridge."""
+    name = bridge_of(network)
+    bridge = facts.bridges.get(name)
+    link = _find(words, facts)
+    known = {each.name for each in facts.links}
+    kept = [port for port in bridge.ports if port in known and port != name] if bridge else []
+    if link is None and bridge and bridge.keep == words and kept:
+        # Its addresses, by which it was found, are gone since it is ours.
+        link = next(each for each in facts.links if each.name == kept[0])
+    if link is None:
+        raise NetworkError(f"no interface for {network} is found by {words}")
+    if link.has(wanted.management) or link.has(wanted.tunnel):
+        raise NetworkError(
+            f"{network} needs an interface of its own: {link.name} is the one of"
+            f" {'management' if link.has(wanted.management) else 'tunnels'}"
+        )
+    if bridge is None or bridge.datapath != wanted.datapath or bridge.keep != words:
+        yield (
+            *("ovs-vsctl", "--may-exist", "add-br", name),
+            *("--", "set", "bridge", name, f"datapath_type={wanted.datapath}"),
+            f"external-ids:{KEEP}={json.dumps(words)}",
+        )
+    for port in kept:
+        if port != link.name and not port.startswith("patch-"):
+            yield ("ovs-vsctl", "--if-exists", "del-port", name, port)
+    if bridge is None or link.name not in bridge.ports:
+        yield ("ovs-vsctl", "--may-exist", "add-port", name, link.name)
+    if link.addresses:
+        # What answers on this network are routers and floating IPs, not the machine.
+        yield ("ip", "address", "flush", "dev", link.name)
+    yield ("ip", "link", "set", link.name, "up")
+    yield ("ip", "link", "set", name, "up")
+
+
+def _find(words: str, facts: Facts) -> Link | None:
+    """Find an interface by an address, a subnet, a MAC address or a name."""
+    for link in facts.links:
+        if words in (link.name, link.mac) or link.has(words):
+            return link
+    try:
+        subnet = ipaddress.ip_network(words)
+    except ValueError:
+        return None
+    for link in facts.links:
+        if any(ipaddress.ip_interface(each).ip in subnet for each in link.addresses):
+            return link
+    return None
+
+
+# --- the machine -------------------------------------------------------------------------------
+
+
+def run(*argv: str) -> str:
+    """Run a command.
+
+    Raises:
+        NetworkError: It failed.
+    """
+    done = subprocess.run(argv, capture_output=True, text=True)
+    if done.returncode:
+        lines = done.stderr.strip().splitlines()
+        reason = lines[-1] if lines else f"exit status {done.returncode}"
+        raise NetworkError(f"{' '.join(argv[:3])}: {reason}")
+    return done.stdout
+
+
+def look() -> Facts:
+    """Look at interfaces, bridges and routes."""
+    links = tuple(
+        Link(
+            name=each["ifname"],
+            mac=each.get("address", ""),
+            addresses=tuple(
+                f"{address['local']}/{address['prefixlen']}"
+                for address in each.get("addr_info", ())
+                if address.get("scope") == "global"
+            ),
+        )
+        for each in json.loads(run("ip", "-json", "address", "show"))
+    )
+    bridges = {}
+    for name in run("ovs-vsctl", "list-br").split():
+        ports = run("ovs-vsctl", "list-ports", name).split()
+        datapath = run("ovs-vsctl", "get", "bridge", name, "datapath_type").strip().strip('"')
+        keep = run("ovs-vsctl", "br-get-external-id", name, KEEP).strip()
+        bridges[name] = Bridge(datapath or "system", tuple(ports), keep)
+    routes: dict[str, tuple[str, ...]] = {}
+    for each in json.loads(run("ip", "-json", "route", "show")):
+        # Those of the kernel come with the address; a default route is not one of tunnels.
+        if each.get("protocol") != "kernel" and each["dst"] != "default" and "gateway" in each:
+            text = f"{each['dst']} via {each['gateway']}"
+            routes[each["dev"]] = (*routes.get(each["dev"], ()), text)
+    return Facts(links, bridges, routes)
+
+
+def connect(path: pathlib.Path) -> None:
+    """Bring the machine to what the file says."""
+    content = json.loads(path.read_text())
+    content["datapath"] = content["datapath"] or probe()["datapath"]
+    wanted = Wanted(**content)
+    # ovs-ctl reads the name from here at each start, and would make up another one.
+    if not SYSTEM_ID.exists() or SYSTEM_ID.read_text().strip() != wanted.host:
+        SYSTEM_ID.write_text(f"{wanted.host}\n")
+    for command in plan(wanted, look()):
+        run(*command)
+        if "add-br" in command:
+            _await_bridge(command[command.index("add-br") + 1])
+
+
+def _await_bridge(name: str) -> None:
+    """Wait until the bridge's own interface is there: it comes a moment after the command."""
+    for _ in range(100):
+        if pathlib.Path(f"/sys/class/net/{name}").exists():
+            return
+        time.sleep(0.05)
+    raise NetworkError(f"the bridge {name} has no interface")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Do what the command line says."""
+    if arguments[0] == "probe":
+        print(json.dumps(probe()))
+        return 0
+    try:
+        connect(pathlib.Path(arguments[1]))
+    except NetworkError as error:
+        print(f"cannot connect the network: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
