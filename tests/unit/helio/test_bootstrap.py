@@ -166,7 +166,7 @@ def test_machines_have_a_network_for_instances_and_one_for_floating_addresses(
     SetUpEngine(plan).apply(host, reporter)
     assert "--space tunnel=10.131.16.0/24" in host.changes[0]
     assert (
-        "--space provider=172.24.4.0/24,gateway=172.24.4.1,"
+        "--space provider=172.24.4.0/24,gateway,"
         "addresses=172.24.4.240-172.24.4.254" in host.changes[0]
     )
 

@@ -153,7 +153,7 @@ class Engine:
         """
         external = ipaddress.IPv4Network(self.settings.external_subnet)
         first, last = external.broadcast_address - 15, external.broadcast_address - 1
-        provider = f"provider={external},gateway={external[1]},addresses={first}-{last}"
+        provider = f"provider={external},gateway,addresses={first}-{last}"
         return ["--space", f"tunnel={self.settings.tunnel_subnet}", "--space", provider]
 
     @property
