@@ -12,7 +12,8 @@ from __future__ import annotations
 import base64
 import copy
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import uuid
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -23,10 +24,18 @@ from localjuju.model import Charm, Model, Resource
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TOP = frozenset(
-    ("bundle", "name", "description", "default-base", "series", "applications", "relations")
+    (
+        "bundle",
+        "name",
+        "description",
+        "default-base",
+        "series",
+        "applications",
+        "relations",
+        "saas",
+    )
 )
 _UNSUPPORTED = {
-    "saas": "applications of other models are not supported yet",
     "machines": "there are no machines in a Kubernetes model",
 }
 _APPLICATION = frozenset(
@@ -48,13 +57,14 @@ _APPLICATION = frozenset(
         "trust",
     )
 )
+_OVERLAY_ONLY = frozenset(("offers",))
 _NOT_HERE = {
     "to": "units cannot be placed: there is one host",
     "placement": "units cannot be placed: there is one host",
     "devices": "devices are not supported",
     "plan": "plans are not supported",
     "exposed-endpoints": "endpoints cannot be exposed one by one",
-    "offers": "offers are not supported yet",
+    "offers": "offers stand in overlays only, such as the file's second document",
 }
 
 Data = dict[str, Any]
@@ -62,6 +72,14 @@ Data = dict[str, Any]
 
 class BundleError(Exception):
     """A bundle cannot be used, or one of its changes failed; the text names the place."""
+
+
+@dataclasses.dataclass(frozen=True)
+class BundleOffer:
+    """An offer as a bundle describes it: endpoints, and who may do what with it."""
+
+    endpoints: tuple[str, ...]
+    users: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,14 +101,20 @@ class BundleApplication:
     constraints: str | None = None
     expose: bool = False
     trust: bool = False
+    offers: Mapping[str, BundleOffer] = dataclasses.field(default_factory=dict[str, BundleOffer])
 
 
 @dataclasses.dataclass(frozen=True)
 class Bundle:
-    """What a bundle with its overlays wants."""
+    """What a bundle with its overlays wants.
+
+    Attributes:
+        saas: Name → URL of an offer of another model.
+    """
 
     applications: Mapping[str, BundleApplication]
     relations: tuple[tuple[str, str], ...]
+    saas: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,7 +141,7 @@ def read(path: Path, overlays: Sequence[Path] = ()) -> Bundle:
     base, *more = _documents(path)
     if not base.get("applications"):
         raise BundleError(f"cannot read bundle {path}: it has no applications")
-    _check_document(path, base)
+    _check_document(path, base, is_base=True)
     merged = _resolved(path, base)
     for document in more:
         _check_document(path, document)
@@ -132,21 +156,25 @@ def read(path: Path, overlays: Sequence[Path] = ()) -> Bundle:
 def merge(base: Data, overlay: Data) -> Data:
     """Lay one overlay over a bundle.
 
-    Applications are merged key by key; one without a value goes, with its relations; relations
-    are added.
+    Applications are merged key by key; one without a value goes, with its relations, and so does
+    one of another model (`saas`); relations are added.
     """
     applications: Data = dict(base["applications"])
     relations: list[Any] = list(base.get("relations") or ())
+    saas = {**_part(base, "saas"), **_part(overlay, "saas")}
+    gone = {name for name, body in saas.items() if body is None}
     for name, body in _part(overlay, "applications").items():
         if body is None:
             applications.pop(name, None)
-            relations = [pair for pair in relations if name not in {_app(end) for end in pair}]
+            gone.add(name)
         elif name in applications:
             applications[name] = _merged_application(applications[name], body)
         else:
             applications[name] = body
-    fresh = [pair for pair in overlay.get("relations") or () if pair not in relations]
-    return {**base, "applications": applications, "relations": relations + fresh}
+    relations = [pair for pair in relations if gone.isdisjoint({_app(end) for end in pair})]
+    relations += [pair for pair in overlay.get("relations") or () if pair not in relations]
+    saas = {name: body for name, body in saas.items() if body is not None}
+    return {**base, "applications": applications, "saas": saas, "relations": relations}
 
 
 def _merged_application(base: Data, overlay: Data) -> Data:
@@ -180,7 +208,7 @@ def _documents(path: Path) -> list[Data]:
     return cast(list[Data], documents)
 
 
-def _check_document(path: Path, document: Data) -> None:
+def _check_document(path: Path, document: Data, *, is_base: bool = False) -> None:
     for key in document:
         if key in _UNSUPPORTED and document[key]:
             raise BundleError(f"cannot read bundle {path}: {key}: {_UNSUPPORTED[key]}")
@@ -196,12 +224,18 @@ def _check_document(path: Path, document: Data) -> None:
         if not isinstance(body, dict):
             raise BundleError(f"cannot read bundle {path}: application {name} is not a mapping")
         for key in cast(Data, body):
+            if key in _OVERLAY_ONLY and not is_base:
+                continue
             if key in _NOT_HERE:
                 raise BundleError(
                     f"cannot read bundle {path}: application {name}: {key}: {_NOT_HERE[key]}"
                 )
             if key not in _APPLICATION:
                 raise BundleError(f"cannot read bundle {path}: application {name}: unknown {key}")
+    for name, body in _mapping(path, document, "saas").items():
+        url: Any = cast(Data, body).get("url") if isinstance(body, dict) else None
+        if body is not None and not isinstance(url, str):
+            raise BundleError(f"cannot read bundle {path}: saas {name} has no url")
     relations: Any = document.get("relations")
     if relations is not None and not isinstance(relations, list):
         raise BundleError(f"cannot read bundle {path}: relations is not a list")
@@ -281,7 +315,11 @@ def _bundle(path: Path, merged: Data) -> Bundle:
     applications = {
         name: _application(path, name, body) for name, body in merged["applications"].items()
     }
-    return Bundle(applications, tuple(_relations(path, merged, applications)))
+    saas = {name: str(body["url"]) for name, body in _part(merged, "saas").items()}
+    for name in saas.keys() & applications.keys():
+        raise BundleError(f"cannot read bundle {path}: saas {name} has the name of an application")
+    relations = _relations(path, merged, {*applications, *saas})
+    return Bundle(applications, tuple(relations), saas)
 
 
 def _application(path: Path, name: str, body: Data) -> BundleApplication:
@@ -307,11 +345,21 @@ def _application(path: Path, name: str, body: Data) -> BundleApplication:
         constraints=None if constraints is None else str(constraints),
         expose=body.get("expose", False),
         trust=body.get("trust", False),
+        offers={n: _offer(where, n, found) for n, found in _part(body, "offers").items()},
     )
 
 
+def _offer(where: str, name: str, body: Any) -> BundleOffer:
+    found = cast(Data, body) if isinstance(body, dict) else {}
+    endpoints: Any = found.get("endpoints")
+    if not isinstance(endpoints, list) or not endpoints:
+        raise BundleError(f"{where}: offer {name} names no endpoints")
+    users = {user: str(access) for user, access in _part(found, "acl").items()}
+    return BundleOffer(tuple(str(one) for one in cast(list[Any], endpoints)), users)
+
+
 def _relations(
-    path: Path, merged: Data, applications: Mapping[str, BundleApplication]
+    path: Path, merged: Data, applications: Collection[str]
 ) -> Iterator[tuple[str, str]]:
     seen: set[frozenset[str]] = set()
     for one, other in merged.get("relations") or ():
@@ -353,6 +401,7 @@ def plan(
     *,
     trust: bool,
     now: float,
+    find_offer: Callable[[str], changes.OfferDetails] | None = None,
 ) -> list[Change]:
     """Return what is missing in a model, in order; nothing when it is as the bundle wants it.
 
@@ -365,6 +414,7 @@ def plan(
         resources: Resources of each missing application.
         trust: Whether the operator agrees that applications are trusted.
         now: Present time.
+        find_offer: Returns an offer of another model by its URL.
 
     Raises:
         BundleError: The bundle cannot be brought about in this model.
@@ -377,7 +427,13 @@ def plan(
         )
     trial = copy.deepcopy(model)
     found: list[Change] = []
-    for change in _changes(bundle, trial, charms, resources, now):
+    consumed: dict[str, changes.OfferDetails] = {}
+    for name, url in bundle.saas.items() if find_offer is not None else ():
+        try:
+            consumed[name] = find_offer(url)
+        except changes.ChangeError as error:
+            raise BundleError(f"cannot deploy bundle: saas {name}: {error}") from error
+    for change in _changes(bundle, trial, charms, resources, now, consumed):
         try:
             change.edit(trial)
         except changes.ChangeError as error:
@@ -392,6 +448,7 @@ def _changes(
     charms: Mapping[str, Charm],
     resources: Mapping[str, Mapping[str, Resource]],
     now: float,
+    consumed: Mapping[str, changes.OfferDetails],
 ) -> Iterator[Change]:
     """Yield changes one after the other; each sees the trial model with those before it."""
     for name, app in sorted(bundle.applications.items()):
@@ -401,6 +458,17 @@ def _changes(
             yield from _adjust(app, trial, now)
         if app.expose and not trial.applications[name].exposed:
             yield Change(f"expose application {name}", _exposing(name))
+        for offer, wanted in sorted(app.offers.items()):
+            held = trial.offers.get(offer)
+            if held is None or held.app != name or not {*wanted.endpoints} <= {*held.endpoints}:
+                ends = f"{name}:{','.join(wanted.endpoints)}"
+                yield Change(
+                    f"create offer {offer} using {ends}", _offering(name, offer, wanted, now)
+                )
+    for name, details in sorted(consumed.items()):
+        if name not in trial.saas or trial.saas[name].offer != details.uuid:
+            shown = details.url.partition(":")[2]
+            yield Change(f"consume offer {name} at {shown}", _consuming(details, name, now))
     for one, other in bundle.relations:
         if not _is_related(trial, one, other):
             yield Change(f"add relation {one} - {other}", _relating(one, other))
@@ -490,6 +558,17 @@ def _scaling(name: str, scale: int, now: float) -> Callable[[Model], object]:
 
 def _exposing(name: str) -> Callable[[Model], object]:
     return lambda model: changes.set_exposed(model, name, exposed=True)
+
+
+def _offering(app: str, name: str, offer: BundleOffer, now: float) -> Callable[[Model], object]:
+    number = str(uuid.uuid4())
+    return lambda model: changes.add_offer(
+        model, app, offer.endpoints, name, uuid=number, now=now, users=offer.users
+    )
+
+
+def _consuming(details: changes.OfferDetails, name: str, now: float) -> Callable[[Model], object]:
+    return lambda model: changes.consume(model, details, name, now)
 
 
 def _relating(one: str, other: str) -> Callable[[Model], object]:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from localjuju import changes, leadership, lifecycle, resolver, wanted, workload
+from localjuju import changes, crossmodel, leadership, lifecycle, resolver, wanted, workload
 from localjuju.clock import Clock, SystemClock, Timer
 from localjuju.kubernetes import Accounts
 from localjuju.logs import LogStore
@@ -103,6 +103,7 @@ class Engine:
             pod_looked_at=self._pod_looked_at,
             hook_socket=hook_socket,
             accounts=accounts,
+            models=lambda: self.models.values(),
         )
 
     # --- Start and stop -------------------------------------------------------------------
@@ -189,7 +190,24 @@ class Engine:
         return result
 
     def persist(self, model: Model) -> list[str]:
-        """Bring a model in order, store what differs, wake whom it concerns; return the rows."""
+        """Bring a model in order, store what differs, wake whom it concerns.
+
+        What it shares with other models is brought in line there, too. Each model is stored by
+        itself: should the engine end in between, the next one finds the difference.
+
+        Returns:
+            The rows of this model that were written.
+        """
+        rows = self._put_in_order(model)
+        waiting = crossmodel.mirror(model, self.models.values())
+        while waiting:
+            other = waiting.pop(0)
+            self._put_in_order(other)
+            more = crossmodel.mirror(other, self.models.values())
+            waiting += [one for one in more if one not in waiting]
+        return rows
+
+    def _put_in_order(self, model: Model) -> list[str]:
         now = self.clock.now()
         lifecycle.cascade(model)
         lifecycle.reap(model)
@@ -273,6 +291,8 @@ class Engine:
         del self._destroying[model.name]
         self.logs.remove(model.name)
         self.traces.remove(model.name)
+        for other in list(self.models.values()):
+            self.persist(other)  # whoever had relations with it
         self._services_changed.set()
         self._notify()
 

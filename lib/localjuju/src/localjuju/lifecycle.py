@@ -9,6 +9,14 @@ from localjuju.model import Life, Model, Relation
 def cascade(model: Model) -> bool:
     """Let units and relations die with their application, applications with the model."""
     changed = False
+    for saas in model.saas.values():
+        if model.life is not Life.ALIVE and saas.life is Life.ALIVE:
+            saas.life = Life.DYING
+            changed = True
+        for relation in model.relations_of(saas.name) if saas.life is not Life.ALIVE else ():
+            if relation.life is Life.ALIVE:
+                relation.life = Life.DYING
+                changed = True
     for app in model.applications.values():
         if model.life is not Life.ALIVE and app.life is Life.ALIVE:
             app.life = Life.DYING
@@ -42,7 +50,13 @@ def reap(model: Model) -> bool:
             _forget_relation(model, relation)
         secrets.application_removed(model, app.name)
         del model.applications[app.name]
+        for offer in [o for o in model.offers.values() if o.app == app.name]:
+            del model.offers[offer.name]
         changed = True
+    for saas in [s for s in model.saas.values() if s.life is not Life.ALIVE]:
+        if not model.relations_of(saas.name):
+            del model.saas[saas.name]
+            changed = True
     return changed
 
 

@@ -334,6 +334,25 @@ class RelationEnd:
     role: str
 
 
+@dataclasses.dataclass(frozen=True)
+class Crossing:
+    """Where a relation between two models goes on: each model has its own half of it.
+
+    Attributes:
+        model: UUID of the other model.
+        relation_id: Number of the other half; on the consuming side -1 until that was made.
+        offer: UUID of the offer that is used.
+        app: Name of the other application in its own model; here the relation's end names it.
+        is_offering: Whether this half is in the model that offers.
+    """
+
+    model: str
+    relation_id: int
+    offer: str
+    app: str
+    is_offering: bool
+
+
 @dataclasses.dataclass
 class Relation:
     """A relation; a peer relation has one end."""
@@ -348,6 +367,8 @@ class Relation:
     unit_bags: dict[str, Bag] = dataclasses.field(default_factory=dict[str, Bag])
     """Kept when a unit departs: its last data stays readable while the relation lives."""
     in_scope: list[str] = dataclasses.field(default_factory=list[str])  # unit names
+    crossing: Crossing | None = None  # with an application of another model
+    suspended_reason: str = ""
 
     @property
     def key(self) -> str:
@@ -428,6 +449,56 @@ class Action:
 
 
 @dataclasses.dataclass
+class Offer:
+    """Endpoints of an application that other models may use."""
+
+    name: str
+    uuid: str
+    app: str
+    endpoints: list[str]
+    created: float = 0.0
+    description: str = ""
+    users: dict[str, str] = dataclasses.field(default_factory=dict[str, str])
+    """User → what it may do: `read`, `consume` or `admin`."""
+
+
+@dataclasses.dataclass
+class Saas:
+    """An application of another model, by the name that this model gives it."""
+
+    name: str
+    url: str  # localjuju:admin/model.offer
+    offer: str  # UUID
+    model: str  # UUID
+    app: str  # its name in its own model
+    endpoints: dict[str, Endpoint]
+    life: Life = Life.ALIVE
+    status: Status = dataclasses.field(default_factory=lambda: Status("unknown"))
+    created: float = 0.0
+
+
+@dataclasses.dataclass
+class RemoteConsumer:
+    """One unit of this model that reads a secret of another model."""
+
+    unit: str
+    tracked: int
+    label: str = ""
+    latest: int = 0  # the newest revision that it may read
+
+
+@dataclasses.dataclass
+class RemoteSecret:
+    """What this model remembers of a secret of another model."""
+
+    id: str
+    model: str  # UUID
+    consumers: dict[str, RemoteConsumer] = dataclasses.field(
+        default_factory=dict[str, RemoteConsumer]
+    )
+
+
+@dataclasses.dataclass
 class Model:
     """A model and everything in it."""
 
@@ -449,6 +520,11 @@ class Model:
         default_factory=dict[str, dict[str, Any]]
     )
     """What charms wrote through the Kubernetes interface: `services/name` → record."""
+    offers: dict[str, Offer] = dataclasses.field(default_factory=dict[str, Offer])
+    saas: dict[str, Saas] = dataclasses.field(default_factory=dict[str, Saas])
+    remote_secrets: dict[str, RemoteSecret] = dataclasses.field(
+        default_factory=dict[str, RemoteSecret]
+    )
     next_relation_id: int = 0
     next_action_id: int = 1
     next_storage_id: int = 0

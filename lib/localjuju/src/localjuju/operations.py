@@ -58,7 +58,7 @@ def started(unit: Unit, operation: Operation, model: Model, now: float) -> Opera
         if unit.operation is None:  # an error stays visible while an action runs
             unit.agent_status = Status("executing", f"running action {action.name}", now)
         return operation
-    hook = _refreshed(hook, model)
+    hook = _refreshed(unit.name, hook, model)
     if hook.kind in relating.RELATION_KINDS:
         relating.begin(unit, hook)
     elif hook.kind is HookKind.CONFIG_CHANGED:
@@ -70,11 +70,11 @@ def started(unit: Unit, operation: Operation, model: Model, now: float) -> Opera
     return unit.operation
 
 
-def _refreshed(hook: Hook, model: Model) -> Hook:
+def _refreshed(unit: str, hook: Hook, model: Model) -> Hook:
     """Return the hook with what it is about to read: a retry sees fresh data."""
     if hook.kind in {HookKind.SECRET_CHANGED, HookKind.SECRET_ROTATE}:
-        secret = model.secrets.get(hook.secret_id)
-        return dataclasses.replace(hook, secret_revision=secret.latest) if secret else hook
+        newest = secrets.newest(model, unit, hook.secret_id)
+        return dataclasses.replace(hook, secret_revision=newest) if newest else hook
     relation = model.relations.get(-1 if hook.relation_id is None else hook.relation_id)
     if relation is None:
         return hook

@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import fnmatch
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from localjuju import identity
-from localjuju.model import Application, Charm, Life, Model, Relation, Status, Unit
+from localjuju.model import (
+    Application,
+    Charm,
+    Endpoint,
+    Life,
+    Model,
+    Offer,
+    Relation,
+    Saas,
+    Status,
+    Unit,
+)
 
 Data = dict[str, Any]
 
@@ -57,10 +68,22 @@ def status(model: Model, now: float, *, selectors: Sequence[str] = (), utc: bool
         for name, app in sorted(model.applications.items())
         if name in shown
     }
+    saas = {
+        name: _saas(model, found, utc=utc)
+        for name, found in sorted(model.saas.items())
+        if name in shown
+    }
+    offers = {
+        name: _offer(model, offer)
+        for name, offer in sorted(model.offers.items())
+        if offer.app in shown and offer.app in model.applications
+    }
     return {
         "model": _model(model, utc=utc),
         "machines": {},
         "applications": apps,
+        **({"application-endpoints": saas} if saas else {}),
+        **({"offers": offers} if offers else {}),
         "storage": _storage(model, shown, utc=utc),
         "controller": {"timestamp": format_clock(now)},
     }
@@ -81,7 +104,7 @@ def relations(model: Model, selectors: Sequence[str] = ()) -> list[Data]:
                 "requirer": names[-1],
                 "interface": relation.interface,
                 "type": "peer" if len(ends) == 1 else _kind(relation),
-                "status": _relation_status(relation),
+                "status": relation_status(relation),
             }
         )
     return sorted(rows, key=lambda row: (row["provider"], row["requirer"]))
@@ -91,7 +114,8 @@ def _kind(relation: Relation) -> str:
     return "subordinate" if relation.scope == "container" else "regular"
 
 
-def _relation_status(relation: Relation) -> str:
+def relation_status(relation: Relation) -> str:
+    """Return how a relation is: `joined`, `suspended` or `dying`."""
     if relation.life is not Life.ALIVE:
         return "dying"
     if relation.suspended:
@@ -170,6 +194,48 @@ def _application(model: Model, app: Application, shown: set[str], *, utc: bool) 
     if app.life is not Life.ALIVE:
         found["life"] = str(app.life)
     return {key: value for key, value in found.items() if value not in ("", {}, None)}
+
+
+def _saas(model: Model, saas: Saas, *, utc: bool) -> Data:
+    related: dict[str, list[str]] = {}
+    for relation in model.relations_of(saas.name):
+        own = next(end for end in relation.ends if end.app == saas.name)
+        other = next(end for end in relation.ends if end is not own)
+        related.setdefault(own.endpoint, []).append(other.app)
+    found: Data = {
+        "url": saas.url,
+        "endpoints": shown_endpoints(saas.endpoints),
+        "life": "" if saas.life is Life.ALIVE else str(saas.life),
+        "application-status": _info(saas.status, utc=utc),
+        "relations": dict(sorted(related.items())),
+    }
+    return {key: value for key, value in found.items() if value not in ("", {})}
+
+
+def shown_endpoints(endpoints: Mapping[str, Endpoint]) -> Data:
+    """Return endpoints of an offer as Juju shows them."""
+    return {
+        name: {"interface": endpoint.interface, "role": endpoint.role}
+        for name, endpoint in sorted(endpoints.items())
+    }
+
+
+def _offer(model: Model, offer: Offer) -> Data:
+    charm = model.charm_of(offer.app)
+    using = [
+        relation
+        for relation in model.relations.values()
+        if relation.crossing is not None and relation.crossing.offer == offer.uuid
+    ]
+    active = sum(relation_status(relation) == "joined" for relation in using)
+    declared = {name: charm.endpoints[name] for name in offer.endpoints if name in charm.endpoints}
+    return {
+        "application": offer.app,
+        "charm": charm.url,
+        "total-connected-count": len(using),
+        "active-connected-count": active,
+        "endpoints": shown_endpoints(declared),
+    }
 
 
 def base_of(charm: Charm) -> Data | None:
@@ -255,9 +321,10 @@ def _storage(model: Model, shown: set[str], *, utc: bool) -> Data:
 def _select(model: Model, selectors: Sequence[str]) -> set[str]:
     """Return names of the applications and units that selectors mean."""
     if not selectors:
-        return {*model.applications, *model.units}
+        return {*model.applications, *model.units, *model.saas}
     items = (*model.units.values(), *model.applications.values())
-    return {name for item in items for name in _matched(model, item, selectors)}
+    found = {name for item in items for name in _matched(model, item, selectors)}
+    return found | {name for s in selectors for name in fnmatch.filter(model.saas, s)}
 
 
 def _matched(model: Model, item: Unit | Application, selectors: Iterable[str]) -> Iterable[str]:

@@ -9,19 +9,26 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from localjuju import identity
-from localjuju.changes import MODEL_OPTIONS, ChangeError
+from localjuju.changes import (
+    MODEL_OPTIONS,
+    ChangeError,
+    connections,
+    offer_details,
+    offer_url,
+)
 from localjuju.model import (
     Action,
     Application,
     Bag,
     Life,
     Model,
+    Offer,
     Relation,
     Secret,
     SecretRevision,
     Unit,
 )
-from localjuju.status import base_of, opened_ports
+from localjuju.status import base_of, opened_ports, relation_status, shown_endpoints
 
 Data = dict[str, Any]
 
@@ -227,7 +234,78 @@ def _relation_info(model: Model, relation: Relation, unit: Unit, *, app_only: bo
         for peer in model.units_of(other.app)
         if peer.name != unit.name
     }
+    if relation.crossing is not None:
+        found["cross-model"] = True
+        found["related-units"] = {
+            name: {"in-scope": name in relation.in_scope, "data": dict(bag.data)}
+            for name, bag in sorted(relation.unit_bags.items())
+            if name.partition("/")[0] == other.app
+        }
     return found
+
+
+# --- Offers ------------------------------------------------------------------------------------
+
+
+def _offered(model: Model, offer: Offer) -> Data:
+    return shown_endpoints(offer_details(model, offer).endpoints)
+
+
+def _users(offer: Offer) -> Data:
+    names = {identity.USER: {"display-name": identity.USER}}
+    return {
+        user: {**names.get(user, {}), "access": access}
+        for user, access in sorted(offer.users.items())
+    }
+
+
+def offer_row(model: Model, offer: Offer) -> Data:
+    """Return an offer as `juju offers` lists it, with who is connected."""
+    return {
+        "application": offer.app,
+        "store": identity.CONTROLLER,
+        "charm": model.charm_of(offer.app).url,
+        "offer-url": offer_url(model, offer).partition(":")[2],
+        "endpoints": _offered(model, offer),
+        "connections": [_connection(relation) for relation in connections(model, offer)],
+        "users": _users(offer),
+    }
+
+
+def _connection(relation: Relation) -> Data:
+    if relation.crossing is None:
+        raise ValueError(f"relation {relation.id} is not one with another model")
+    alias = next(end for end in relation.ends if end.app.startswith("remote-"))
+    own = next(end for end in relation.ends if end is not alias)
+    subnets = {
+        subnet
+        for name in relation.in_scope
+        if name.partition("/")[0] == alias.app
+        for subnet in relation.unit_bags[name].data.get("egress-subnets", "").split(",")
+        if subnet
+    }
+    return {
+        "source-model-uuid": relation.crossing.model,
+        "username": identity.USER,
+        "relation-id": relation.id,
+        "endpoint": own.endpoint,
+        "status": {
+            "current": relation_status(relation),
+            "message": relation.suspended_reason,
+        },
+        "ingress-subnets": sorted(subnets),
+    }
+
+
+def show_offer(model: Model, offer: Offer) -> Data:
+    """Return an offer as `juju show-offer` and `juju find-offers` print it."""
+    found: Data = {
+        "description": offer.description,
+        "access": offer.users.get(identity.USER, ""),
+        "endpoints": _offered(model, offer),
+        "users": _users(offer),
+    }
+    return {offer_url(model, offer): {k: v for k, v in found.items() if v != ""}}
 
 
 def actions(model: Model, app: Application, *, schema: bool = False) -> Data:
@@ -257,7 +335,7 @@ def resources(model: Model, app: Application) -> list[Data]:
     return found
 
 
-# --- Tasks --------------------------------------------------------------------------------------
+# --- Tasks -------------------------------------------------------------------------------------
 
 
 def task(action: Action) -> Data:
@@ -320,7 +398,7 @@ def _visible_parameters(action: Action) -> Data:
     return {key: value for key, value in action.parameters.items() if value is not None}
 
 
-# --- Secrets ------------------------------------------------------------------------------------
+# --- Secrets -----------------------------------------------------------------------------------
 
 
 def secret(

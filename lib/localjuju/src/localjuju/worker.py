@@ -13,7 +13,7 @@ import math
 import os
 import random
 import shutil
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from pathlib import Path
 
 from localjuju import lifecycle, resolver, wanted, workload
@@ -53,6 +53,7 @@ class Surroundings:
         pod_looked_at: Called with model and unit once a worker knows how its pod is.
         hook_socket: Where on this host to serve a unit's hook commands, by model and unit.
         accounts: Makes the units' accounts of the Kubernetes interface; None: it is not served.
+        models: Returns every model.
     """
 
     settings: Settings
@@ -69,6 +70,7 @@ class Surroundings:
     pod_looked_at: Callable[[str, str], None]
     hook_socket: Callable[[str, str], Path]
     accounts: Accounts | None
+    models: Callable[[], Collection[Model]]
 
 
 class UnitWorker:
@@ -205,7 +207,7 @@ class UnitWorker:
 
     def _account(self) -> list[Mount]:
         """Write the unit's account of the Kubernetes interface, and return where it belongs."""
-        if self._shared.accounts is None:
+        if self._shared.accounts is None or self._model.type != "caas":
             return []
         folder = self._folder / "account"
         self._shared.accounts.write(self._model, self._unit, folder)
@@ -269,6 +271,7 @@ class UnitWorker:
             clock=shared.clock,
             paths=self._paths(),
             on_log=self._log,
+            models=shared.models,
         )
         argv = self._argv(operation)
         limit = self._time_limit(operation)
@@ -380,7 +383,8 @@ class UnitWorker:
 
     def _paths(self) -> Paths:
         substrate, model, unit = self._shared.substrate, self._model.name, self._unit.name
-        resources, accounts = self._resources(), self._shared.accounts
+        resources = self._resources()
+        accounts = self._shared.accounts if self._model.type == "caas" else None
         return Paths(
             charm=substrate.charm_path(model, unit),
             tools=substrate.tools_path(model, unit),

@@ -123,7 +123,12 @@ def test_options_may_come_from_files(tmp_path: Path) -> None:
         ({"bundle": "kubernets"}, "bundle: kubernets, expected kubernetes"),
         ({"aplications": {}}, "unknown key aplications"),
         ({"machines": {"0": {}}}, "there are no machines"),
-        ({"saas": {"x": {"url": "y"}}}, "not supported yet"),
+        ({"saas": {"x": {"uri": "y"}}}, "saas x has no url"),
+        ({"saas": {"paint": {"url": "a/m.x"}}}, "saas paint has the name of an application"),
+        (
+            {"applications": {"paint": {"charm": "./p", "offers": {"o": {"endpoints": ["a"]}}}}},
+            "offers stand in overlays only",
+        ),
         ({"applications": []}, "it has no applications"),
         ({"applications": {"paint": "x"}}, "paint is not a mapping"),
         ({"applications": {"paint": {"charm": "./p", "optoins": {}}}}, "unknown optoins"),

@@ -212,12 +212,6 @@ def test_removing_asks_and_tells(painted: Any) -> None:
     painted.ok("wait-for", "model", "m", "--query", "len(applications)==0", "--timeout", "20s")
 
 
-def test_offers_are_refused_clearly(painted: Any) -> None:
-    assert "not supported yet" in painted.refused("offer", "m.paint:colour")
-    assert "not supported yet" in painted.refused("consume", "admin/m.paint")
-    assert "not supported yet" in painted.refused("integrate", "paint", "other.wall")
-
-
 # --- Bundles ---
 
 

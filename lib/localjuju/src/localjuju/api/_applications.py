@@ -8,6 +8,7 @@ from typing import Any
 from localjuju import changes, views
 from localjuju.api._calls import Call, Data, Method
 from localjuju.api._intake import sweep, take_in_charm, take_in_resources
+from localjuju.api._offers import consumed_end
 from localjuju.changes import ChangeError
 from localjuju.model import Application, Model
 
@@ -103,8 +104,8 @@ async def attach_resource(call: Call) -> bool:
 
 
 async def integrate(call: Call) -> Data:
-    """Relate two applications."""
-    a, b = call.params.text("a"), call.params.text("b")
+    """Relate two applications; one may be the URL of an offer, which is consumed then."""
+    a, b = [await consumed_end(call, call.params.text(end)) for end in ("a", "b")]
     relation = await call.change(lambda model: changes.add_relation(model, a, b))
     return {"id": relation.id, "key": relation.key}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from localjuju import bundle as bundles
+from localjuju import changes
 from localjuju.api._calls import Call, Data, Method
 from localjuju.api._intake import sweep, take_in_charm, take_in_resources
 from localjuju.changes import ChangeError
@@ -30,7 +31,15 @@ async def deploy_bundle(call: Call) -> Data:
             charms[app.name] = await take_in_charm(call, str(app.charm))
             resources[app.name] = await take_in_resources(call, charms[app.name], app.resources)
         plan = bundles.plan(
-            bundle, model, charms, resources, trust=params.flag("trust"), now=call.now
+            bundle,
+            model,
+            charms,
+            resources,
+            trust=params.flag("trust"),
+            now=call.now,
+            find_offer=lambda url: changes.offer_details(
+                *changes.find_offer(call.engine.models.values(), url)
+            ),
         )
         if params.flag("dry_run"):
             return {"changes": [change.text for change in plan]}

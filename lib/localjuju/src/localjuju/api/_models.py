@@ -54,9 +54,12 @@ async def destroy_model(call: Call) -> None:
     """Remove a model; report what is left of it while that lasts.
 
     Raises:
-        ChangeError: It lasts longer than `timeout` seconds; it goes on nevertheless.
+        ChangeError: Other models use its offers and `force` is not set, or it lasts longer than
+            `timeout` seconds; it goes on nevertheless.
     """
     model = call.model
+    if not call.params.flag("force"):
+        changes.check_no_connections(model)
     limit = call.params.seconds("timeout")
     give_up = None if limit is None else call.now + limit
     if call.params.flag("destroy_storage"):

@@ -12,7 +12,16 @@ import struct
 from pathlib import Path
 from typing import Any, cast
 
-from localjuju.api import _applications, _bundles, _logs, _models, _secrets, _tasks, _units
+from localjuju.api import (
+    _applications,
+    _bundles,
+    _logs,
+    _models,
+    _offers,
+    _secrets,
+    _tasks,
+    _units,
+)
 from localjuju.api._calls import (
     ENGINE_ERRORS,
     Call,
@@ -35,6 +44,7 @@ METHODS: dict[str, Method] = {
     **_tasks.METHODS,
     **_secrets.METHODS,
     **_logs.METHODS,
+    **_offers.METHODS,
 }
 ABANDONED = frozenset(("debug_log", "run", "wait"))
 """Methods that only wait once their change is made: a client that hangs up ends them."""

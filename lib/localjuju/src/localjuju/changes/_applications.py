@@ -9,6 +9,7 @@ from typing import Any
 
 from localjuju.changes._errors import ChangeError, alive_application, application
 from localjuju.changes._errors import unit as find_unit
+from localjuju.changes._offers import check_no_connections
 from localjuju.changes._options import check_config
 from localjuju.changes._relations import new_relation
 from localjuju.model import (
@@ -140,6 +141,10 @@ def add_application(
         state = model.applications[name].life
         ending = "application already exists" if state is Life.ALIVE else "it is being removed"
         raise ChangeError(f'cannot add application "{name}": {ending}')
+    if name in model.saas:
+        raise ChangeError(
+            f'cannot add application "{name}": saas application with same name already exists'
+        )
     if charm.subordinate:
         raise ChangeError(f'cannot deploy "{name}": subordinate charms are not supported yet')
     if units < 0:
@@ -358,9 +363,11 @@ def remove_application(
     Again on one that is leaving already, with `force`, its failing hooks stop holding it back.
 
     Raises:
-        ChangeError: There is no such application.
+        ChangeError: There is no such application, or other models use it and `force` is not set.
     """
     app = application(model, name)
+    if not force:
+        check_no_connections(model, (name,))
     app.life = Life.DYING
     app.scale = 0
     for unit in model.units_of(name):

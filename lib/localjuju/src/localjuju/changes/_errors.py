@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from localjuju.model import Application, Life, Model, Unit
+from collections.abc import Mapping
+
+from localjuju.model import Application, Endpoint, Life, Model, Unit
 
 
 class ChangeError(Exception):
@@ -31,6 +33,21 @@ def alive_application(model: Model, name: str) -> Application:
     if found.life is not Life.ALIVE:
         raise ChangeError(f'application "{name}" is not alive: it is being removed')
     return found
+
+
+def endpoints(model: Model, name: str) -> Mapping[str, Endpoint]:
+    """Return the endpoints of an application, of this model or of another by its name here.
+
+    Raises:
+        ChangeError: There is none with this name, or it is on its way out.
+    """
+    saas = model.saas.get(name)
+    if saas is None:
+        application(model, name)
+        return model.charm_of(name).endpoints
+    if saas.life is not Life.ALIVE:
+        raise ChangeError(f'saas application "{name}" is not alive: it is being removed')
+    return saas.endpoints
 
 
 def unit(model: Model, name: str) -> Unit:

@@ -6,7 +6,8 @@ import itertools
 from collections.abc import Iterable
 
 from localjuju.changes._errors import ChangeError, alive_application, application
-from localjuju.model import Endpoint, Life, Model, Relation, RelationEnd
+from localjuju.changes._errors import endpoints as endpoints_of
+from localjuju.model import Crossing, Endpoint, Life, Model, Relation, RelationEnd
 
 Ends = tuple[RelationEnd, RelationEnd]
 
@@ -24,7 +25,8 @@ def add_relation(model: Model, a: str, b: str) -> Relation:
     ends = infer_ends(model, a, b)
     key = _key(ends)
     for end in ends:
-        alive_application(model, end.app)
+        if end.app not in model.saas:
+            alive_application(model, end.app)
     for relation in model.relations.values():
         if set(relation.ends) == set(ends):
             state = "already exists" if relation.life is Life.ALIVE else "is still being removed"
@@ -33,7 +35,11 @@ def add_relation(model: Model, a: str, b: str) -> Relation:
         _check_limit(model, end, key)
     endpoints = [_endpoint(model, end) for end in ends]
     scope = "container" if any(e.scope == "container" for e in endpoints) else "global"
-    return new_relation(model, endpoints[0].interface, ends, scope)
+    relation = new_relation(model, endpoints[0].interface, ends, scope)
+    saas = next((model.saas[end.app] for end in ends if end.app in model.saas), None)
+    if saas is not None:
+        relation.crossing = Crossing(saas.model, -1, saas.offer, saas.app, is_offering=False)
+    return relation
 
 
 def new_relation(
@@ -72,7 +78,8 @@ def find_relation(model: Model, a: str, b: str | None = None) -> Relation:
         return relation
     wanted = (_split(a), _split(b))
     for name, _ in wanted:
-        application(model, name)
+        if name not in model.saas and name not in _aliens(model):
+            application(model, name)
     found = [
         relation
         for _, relation in sorted(model.relations.items())
@@ -102,6 +109,10 @@ def infer_ends(model: Model, a: str, b: str) -> Ends:
         for one, other in itertools.product(left, right)
         if _compatible(_endpoint(model, one), _endpoint(model, other)) and one.app != other.app
     ]
+    if all(name.partition(":")[0] in model.saas for name in (a, b)):
+        raise ChangeError(
+            f"cannot add relation between saas applications {a!r} and {b!r}".replace("'", '"')
+        )
     if not pairs:
         raise ChangeError("no relations found")
     if len(pairs) > 1:
@@ -111,8 +122,7 @@ def infer_ends(model: Model, a: str, b: str) -> Ends:
 
 def _candidates(model: Model, name: str) -> list[RelationEnd]:
     app, endpoint = _split(name)
-    application(model, app)
-    endpoints = model.charm_of(app).endpoints
+    endpoints = endpoints_of(model, app)
     if endpoint and endpoint not in endpoints:
         raise ChangeError(f'application "{app}" has no "{endpoint}" relation')
     names = [endpoint] if endpoint else sorted(endpoints)
@@ -129,7 +139,13 @@ def _fits(end: RelationEnd, want: tuple[str, str]) -> bool:
 
 
 def _endpoint(model: Model, end: RelationEnd) -> Endpoint:
-    return model.charm_of(end.app).endpoints[end.endpoint]
+    return endpoints_of(model, end.app)[end.endpoint]
+
+
+def _aliens(model: Model) -> set[str]:
+    """Return the names that relations give to applications of other models."""
+    crossing = (r for r in model.relations.values() if r.crossing is not None)
+    return {end.app for r in crossing for end in r.ends if end.app not in model.applications}
 
 
 def _compatible(one: Endpoint, other: Endpoint) -> bool:

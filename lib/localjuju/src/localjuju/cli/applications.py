@@ -12,14 +12,11 @@ from localjuju.cli.base import Session, absolute, command, confirm, is_path, pai
 
 @command("integrate")
 @click.argument("a", metavar="APPLICATION[:ENDPOINT]")
-@click.argument("b", metavar="APPLICATION[:ENDPOINT]")
+@click.argument("b", metavar="APPLICATION[:ENDPOINT]|OFFER")
 @click.option("--via", hidden=True)
 def integrate(session: Session, a: str, b: str, via: str | None) -> None:
-    """Relate two applications."""
+    """Relate two applications; one may be an offer of another model: [user/]model.offer."""
     del via
-    for end in (a, b):
-        if "." in end.partition(":")[0]:
-            raise click.ClickException(f"{end}: relations between models are not supported yet")
     session.call("integrate", a=a, b=b)
 
 

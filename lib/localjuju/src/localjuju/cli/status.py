@@ -60,7 +60,7 @@ def status(
 
 
 def _tell_empty(session: Session, data: dict[str, Any], selectors: tuple[str, ...]) -> None:
-    if data["applications"]:
+    if data["applications"] or data.get("application-endpoints"):
         return
     if selectors:
         session.say(f"Nothing matched specified filter{'s' if len(selectors) > 1 else ''}.")

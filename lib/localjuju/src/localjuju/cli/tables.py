@@ -47,11 +47,15 @@ def status(data: Data, *, with_relations: bool, with_storage: bool) -> str:
     """
     shown: Data = data["status"]
     sections = [_model(shown)]
+    if shown.get("application-endpoints"):
+        sections.append(_saas(shown["application-endpoints"]))
     if shown["applications"]:
         sections.append(_applications(shown))
     units = {n: u for a in shown["applications"].values() for n, u in a.get("units", {}).items()}
     if units:
         sections.append(_units(units))
+    if shown.get("offers"):
+        sections.append(_offers(shown["offers"]))
     if with_relations and data["relations"]:
         sections.append(_relations(data["relations"]))
     if with_storage and shown.get("storage", {}).get("storage"):
@@ -74,6 +78,92 @@ def _model(shown: Data) -> str:
         header.append("Notes")
         row.append(model["model-status"]["current"])
     return table(header, [row])
+
+
+def _saas(found: Data) -> str:
+    rows: list[list[Any]] = []
+    for name in sorted(found, key=natural):
+        store, _, url = found[name]["url"].rpartition(":")
+        rows.append([name, found[name]["application-status"]["current"], store or "local", url])
+    return table(["SAAS", "Status", "Store", "URL"], rows)
+
+
+def _offers(found: Data) -> str:
+    rows: list[list[Any]] = []
+    for name in sorted(found, key=natural):
+        offer = found[name]
+        charm, _, revision = offer["charm"].rpartition(":")[2].rpartition("-")
+        count = f"{offer['active-connected-count']}/{offer['total-connected-count']}"
+        first = [name, offer["application"], charm, revision, count]
+        for endpoint, body in offer["endpoints"].items():
+            rows.append([*first, endpoint, body["interface"], body["role"]])
+            first = [""] * 5
+    header = ["Offer", "Application", "Charm", "Rev", "Connected"]
+    return table([*header, "Endpoint", "Interface", "Role"], rows)
+
+
+def offers(found: Data) -> str:
+    """Return the offers of a model, with who is connected."""
+    rows: list[list[Any]] = []
+    for name in sorted(found, key=natural):
+        offer = found[name]
+        for held in offer["connections"]:
+            body = offer["endpoints"].get(held["endpoint"], {})
+            rows.append(
+                [
+                    name,
+                    held["username"],
+                    held["relation-id"],
+                    held["status"]["current"],
+                    held["endpoint"],
+                    body.get("interface", ""),
+                    body.get("role", ""),
+                    ",".join(held["ingress-subnets"]),
+                ]
+            )
+        if not offer["connections"]:
+            rows.append([name, "-", "", "", "", "", "", ""])
+    header = ["Offer", "User", "Relation id", "Status", "Endpoint", "Interface", "Role"]
+    return table([*header, "Ingress subnets"], rows)
+
+
+def offers_summary(found: Data) -> str:
+    """Return the offers of a model, without who is connected."""
+    rows: list[list[Any]] = []
+    for name in sorted(found, key=natural):
+        offer = found[name]
+        charm = offer["charm"].rpartition(":")[2]
+        first = [name, offer["application"], charm, len(offer["connections"])]
+        first += [offer["store"], offer["offer-url"]]
+        for endpoint, body in offer["endpoints"].items():
+            rows.append([*first, endpoint, body["interface"], body["role"]])
+            first = [""] * 6
+    header = ["Offer", "Application", "Charm", "Connected", "Store", "URL"]
+    return table([*header, "Endpoint", "Interface", "Role"], rows)
+
+
+def found_offers(found: Data) -> str:
+    """Return offers that were found."""
+    rows: list[list[Any]] = []
+    for full in sorted(found, key=natural):
+        store, _, url = full.partition(":")
+        endpoints = found[full]["endpoints"].items()
+        shown = ", ".join(f"{body['interface']}:{name}" for name, body in endpoints)
+        rows.append([store, url, found[full]["access"], shown])
+    return table(["Store", "URL", "Access", "Interfaces"], rows)
+
+
+def show_offer(found: Data) -> str:
+    """Return one offer."""
+    rows: list[list[Any]] = []
+    for full, offer in found.items():
+        store, _, url = full.partition(":")
+        first = [store, url, offer["access"], offer.get("description", "")]
+        for endpoint, body in offer["endpoints"].items():
+            rows.append([*first, endpoint, body["interface"], body["role"]])
+            first = [""] * 4
+    header = ["Store", "URL", "Access", "Description", "Endpoint", "Interface", "Role"]
+    return table(header, rows)
 
 
 def _applications(shown: Data) -> str:

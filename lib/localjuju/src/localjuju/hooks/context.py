@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from localjuju import secrets
 from localjuju.hooks import commit, environment
@@ -32,6 +32,7 @@ class HookContext:
         paths: Where things are in the charm container.
         on_log: Gets level, module and message of each `juju-log`.
         random_bytes: Where ids of secrets come from.
+        models: Returns every model, for what crosses the border of this one.
     """
 
     def __init__(
@@ -45,12 +46,13 @@ class HookContext:
         paths: Paths,
         on_log: OnLog,
         random_bytes: Callable[[int], bytes] = os.urandom,
+        models: Callable[[], Collection[Model]] = tuple,
     ) -> None:
         self.context_id = context_id
         self.unit = unit
         self.hook = hook
         self.records: list[CommandRecord] = []
-        self._session = Session(model, unit, hook, clock, paths, on_log, random_bytes)
+        self._session = Session(model, unit, hook, clock, paths, on_log, random_bytes, models)
         if hook.kind is HookKind.ACTION:
             self._session.outcome = ActionOutcome()
         self._session.forget_stale_bags()

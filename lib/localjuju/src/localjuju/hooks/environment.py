@@ -7,7 +7,7 @@ from collections.abc import Callable
 from localjuju import secrets
 from localjuju.hooks.session import Session
 from localjuju.identity import JUJU_VERSION
-from localjuju.model import HookKind
+from localjuju.model import HookKind, Model
 from localjuju.resolver import JUJU_EXEC
 
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -121,7 +121,7 @@ def _special(session: Session) -> dict[str, str]:
         return extra
     if hook.kind in _SECRET:
         extra = {
-            "JUJU_SECRET_ID": secrets.uri(hook.secret_id),
+            "JUJU_SECRET_ID": _secret_uri(session.model, hook.secret_id),
             "JUJU_SECRET_LABEL": hook.secret_label,
         }
         if hook.kind in _REVISION:
@@ -130,6 +130,11 @@ def _special(session: Session) -> dict[str, str]:
     if hook.kind in _STORAGE:
         return _storage(session)
     return {}
+
+
+def _secret_uri(model: Model, secret_id: str) -> str:
+    remote = model.remote_secrets.get(secret_id)
+    return secrets.uri(secret_id, remote.model if remote is not None else "")
 
 
 def _relation(session: Session) -> dict[str, str]:

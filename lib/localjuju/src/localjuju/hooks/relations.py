@@ -162,9 +162,9 @@ def _relation_set(session: Session, call: Call) -> Any:
 
 
 def _relation_model_get(session: Session, call: Call) -> dict[str, str]:
-    relation_of(session, call)
+    relation = relation_of(session, call)
     call.at_most(0)
-    return {"uuid": session.model.uuid}
+    return {"uuid": session.model_behind(relation)}
 
 
 COMMANDS: dict[str, Command] = {

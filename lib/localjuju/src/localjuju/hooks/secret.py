@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from typing import Any
 
-from localjuju import secrets
+from localjuju import crossmodel, secrets
 from localjuju.hooks.buffer import PendingSecret
 from localjuju.hooks.command import NOTHING, Call, Command, CommandError
 from localjuju.hooks.flags import Flag, UsageError
@@ -81,13 +81,34 @@ def _get(session: Session, call: Call) -> Any:
     refresh, peek = call.args.switch("refresh"), call.args.switch("peek")
     if refresh and peek:
         raise UsageError("specify one of --peek or --refresh but not both")
+    owner = session.model
     if words:
-        secret_id = secret_id_in(words[0])
+        secret_id_in(words[0])
+        owner, secret_id = session.secret_owner(words[0])
     elif label:
-        secret_id = by_label(session, label)
+        owner, secret_id = session.secret_owner(by_label(session, label))
     else:
         raise UsageError("require either a secret URI or label")
+    if owner is None:
+        raise CommandError(f'secret "{secret_id}" not found')
+    if owner is not session.model:
+        revision = crossmodel.read_secret(
+            session.model,
+            session.unit_name,
+            owner,
+            secret_id,
+            label=label if words else None,
+            refresh=refresh,
+            peek=peek,
+        )
+        session.touched()
+        return _chosen(revision.data, words)
     data = _read(session, secret_id, label if words else None, refresh, peek)
+    return _chosen(data, words)
+
+
+def _chosen(data: dict[str, str], words: tuple[str, ...]) -> Any:
+    """Return the content of a secret as text, or the value of the key that is asked for."""
     key = words[1] if len(words) > 1 else ""
     if not key:
         return {name: _text(value) for name, value in data.items()}

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Protocol
 
+from localjuju import crossmodel
 from localjuju.hooks.buffer import ActionOutcome, Buffer, merge
 from localjuju.model import (
     Action,
@@ -68,6 +69,7 @@ class Session:
     """The state behind the commands of one hook.
 
     Attributes:
+        all_models: Returns every model, for what crosses the border of this one.
         buffer: Effects that wait for the end of the hook.
         action: What the action said, None outside an action.
         changed_now: An immediate effect touched the model and is not persisted yet.
@@ -82,6 +84,7 @@ class Session:
     paths: Paths
     on_log: OnLog
     random_bytes: Callable[[int], bytes]
+    all_models: Callable[[], Collection[Model]] = tuple
     buffer: Buffer = dataclasses.field(default_factory=Buffer)
     outcome: ActionOutcome | None = None
     changed_now: bool = False
@@ -131,6 +134,16 @@ class Session:
             if number in self.model.relations
             and (number == self.hook.relation_id or (view.entered and not view.broken))
         }
+
+    def model_behind(self, relation: Relation) -> str:
+        """Return the UUID of the model that a relation's other end is in."""
+        crossing = relation.crossing
+        return self.model.uuid if crossing is None else crossing.model
+
+    def secret_owner(self, reference: str) -> tuple[Model | None, str]:
+        """Return the model of the secret that a URI or id names, and its bare id."""
+        models = self.all_models() or (self.model,)
+        return crossmodel.owner_model(self.model, models, reference)
 
     def view(self, relation: Relation) -> RelationView:
         """Return what the unit has seen of the relation."""

@@ -16,6 +16,7 @@ Who may do what:
 
 from localjuju.secrets._access import (
     can_read,
+    check_consumer_label,
     consumed_by_label,
     find,
     is_manager,
@@ -29,6 +30,7 @@ from localjuju.secrets._access import (
 from localjuju.secrets._changes import (
     application_removed,
     create,
+    forget_remote,
     grant,
     relation_removed,
     remove,
@@ -43,6 +45,7 @@ from localjuju.secrets._hooks import (
 )
 from localjuju.secrets._reading import (
     locate,
+    newest,
     obsolete,
     read,
 )
@@ -66,6 +69,7 @@ from localjuju.secrets._values import (
     is_uri,
     new_id,
     next_rotation,
+    parse_reference,
     parse_uri,
     uri,
 )
@@ -81,6 +85,7 @@ __all__ = [
     "add_user_secret",
     "application_removed",
     "can_read",
+    "check_consumer_label",
     "check_content",
     "check_rotation",
     "consumed_by_label",
@@ -88,6 +93,7 @@ __all__ = [
     "delivered",
     "due",
     "find",
+    "forget_remote",
     "grant",
     "grant_user_secret",
     "is_manager",
@@ -98,10 +104,12 @@ __all__ = [
     "manage",
     "managed",
     "new_id",
+    "newest",
     "next_due",
     "next_rotation",
     "obsolete",
     "owned_by_label",
+    "parse_reference",
     "parse_uri",
     "read",
     "relation_removed",

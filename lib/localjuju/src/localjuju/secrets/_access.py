@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from localjuju.model import Model, Secret
+from localjuju.model import Model, RemoteSecret, Secret
 from localjuju.secrets._values import (
     SecretDeniedError,
     SecretError,
@@ -49,10 +49,16 @@ def can_read(model: Model, secret: Secret, unit: str) -> bool:
         return True
     subjects = {unit, app_of(unit)}
     return any(
-        grant.subject in subjects
-        and (grant.relation_id is None or grant.relation_id in model.relations)
-        for grant in secret.grants
+        grant.subject in subjects and _holds(model, grant.relation_id) for grant in secret.grants
     )
+
+
+def _holds(model: Model, relation_id: int | None) -> bool:
+    """Tell whether the relation of a grant lets data pass; a user secret's grant has none."""
+    if relation_id is None:
+        return True
+    relation = model.relations.get(relation_id)
+    return relation is not None and not relation.suspended
 
 
 def manage(model: Model, secret_id: str, unit: str) -> Secret:
@@ -77,9 +83,9 @@ def owned_by_label(model: Model, unit: str, label: str) -> Secret | None:
     )
 
 
-def consumed_by_label(model: Model, unit: str, label: str) -> Secret | None:
-    """Return the secret that the unit reads under this label of its own."""
-    for secret in model.secrets.values():
+def consumed_by_label(model: Model, unit: str, label: str) -> Secret | RemoteSecret | None:
+    """Return the secret, of any model, that the unit reads under a label of its own."""
+    for secret in (*model.secrets.values(), *model.remote_secrets.values()):
         consumer = secret.consumers.get(unit)
         if consumer is not None and consumer.label == label:
             return secret

@@ -166,8 +166,17 @@ def revoke(
     secret.grants = [held for held in secret.grants if not goes(held)]
 
 
+def forget_remote(model: Model, secret_id: str) -> None:
+    """Forget a secret of another model."""
+    del model.remote_secrets[secret_id]
+    for unit in model.units.values():
+        unit.secrets.pop(secret_id, None)
+
+
 def unit_removed(model: Model, unit: str) -> None:
     """Drop what a unit owned, read and was granted."""
+    for held in model.remote_secrets.values():
+        held.consumers.pop(unit, None)
     _drop_owned(model, "unit", unit)
     for secret in model.secrets.values():
         secret.consumers.pop(unit, None)

@@ -33,6 +33,12 @@ def due(model: Model, unit: str, now: float) -> list[Hook]:
             Hook(kind, secret_id=secret.id, secret_label=label, secret_revision=revision)
             for kind, revision in found
         ]
+    for _, held in sorted(model.remote_secrets.items()):
+        consumer, view = held.consumers.get(unit), views.get(held.id) or SecretView()
+        if consumer is not None and max(consumer.tracked, view.changed) < consumer.latest:
+            hooks.append(
+                Hook(HookKind.SECRET_CHANGED, secret_id=held.id, secret_label=consumer.label)
+            )
     return sorted(hooks, key=lambda hook: _ORDER.index(hook.kind))
 
 
@@ -82,6 +88,9 @@ def delivered(model: Model, unit: str, hook: Hook, now: float) -> None:
     `hook.secret_revision` holds the newest revision at the time of choosing.
     """
     secret = model.secrets.get(hook.secret_id)
+    if hook.secret_id in model.remote_secrets:
+        view = model.units[unit].secrets.setdefault(hook.secret_id, SecretView())
+        view.changed = max(view.changed, hook.secret_revision)
     if secret is None:
         return
     view = model.units[unit].secrets.setdefault(secret.id, SecretView())

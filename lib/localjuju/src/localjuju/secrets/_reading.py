@@ -30,7 +30,7 @@ def locate(model: Model, unit: str, secret_id: str | None, label: str | None) ->
         found = owned_by_label(model, unit, label or "") or consumed_by_label(
             model, unit, label or ""
         )
-        if found is None:
+        if not isinstance(found, Secret):
             raise SecretNotFoundError(f'consumer label "{label}" not found')
         secret = found
     if not can_read(model, secret, unit):
@@ -90,6 +90,16 @@ def read(
     if changed:
         prune(secret)
     return revision, changed
+
+
+def newest(model: Model, unit: str, secret_id: str) -> int:
+    """Return the newest revision that a unit may read of a secret; 0 when there is none."""
+    secret = model.secrets.get(secret_id)
+    if secret is not None:
+        return secret.latest
+    held = model.remote_secrets.get(secret_id)
+    consumer = held.consumers.get(unit) if held is not None else None
+    return consumer.latest if consumer is not None else 0
 
 
 def obsolete(secret: Secret) -> list[int]:

@@ -46,10 +46,19 @@ def parse_uri(text: str) -> str:
     Raises:
         SecretError: The text is none of these.
     """
+    return parse_reference(text)[1]
+
+
+def parse_reference(text: str) -> tuple[str, str]:
+    """Return the model's UUID, empty where none is named, and the bare id of a reference.
+
+    Raises:
+        SecretError: The text is none.
+    """
     match = _URI.fullmatch(text)
     if match is None:
         raise SecretError(f'secret URI "{text}" not valid')
-    return match["id"]
+    return match["model"] or "", match["id"]
 
 
 def is_uri(text: str) -> bool:
@@ -57,9 +66,9 @@ def is_uri(text: str) -> bool:
     return _URI.fullmatch(text) is not None
 
 
-def uri(secret_id: str) -> str:
-    """Return the URI of a secret in this model."""
-    return f"secret:{secret_id}"
+def uri(secret_id: str, model: str = "") -> str:
+    """Return the URI of a secret: of this model, or of the one with the UUID that is given."""
+    return f"secret://{model}/{secret_id}" if model else f"secret:{secret_id}"
 
 
 def check_content(data: Mapping[str, str]) -> None:
