@@ -30,6 +30,7 @@ def config(process: str = "") -> File:
         messaging.NAMESPACE,
         "oslo.concurrency",
         "oslo.db",
+        "oslo.service.wsgi",
         process=process,
         dynamic_groups=("service_user", "nova", "glance"),
     )

@@ -82,6 +82,7 @@ VOLUME = Process(
                 "os_brick",
                 "oslo.concurrency",
                 "oslo.db",
+                "oslo.service.service",
                 *api.NAMESPACES,
             ),
             dynamic_groups=("service_user", "nova", "glance"),

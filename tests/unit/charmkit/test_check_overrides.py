@@ -1,9 +1,11 @@
 """The script that holds overrides against a service's option lists; the lists are a fake's."""
 
+import importlib.metadata
 import importlib.util
 import io
 import json
 import pathlib
+import sys
 
 import pytest
 
@@ -141,3 +143,34 @@ def test_everything_that_is_wrong_is_named(check):
 def test_a_namespace_that_the_environment_lacks_is_an_error(check):
     with pytest.raises(SystemExit, match="no option lists of other"):
         check(namespaces=("web", "other"))
+
+
+LACKING = """\
+from no_such_client import errors, http
+
+class Download(http.Base):
+    @http.util.positional(1)
+    def fetch(self):
+        raise errors.HttpError
+
+def list_opts():
+    return [("backup", ["an option"])]
+"""
+
+
+def test_a_driver_whose_library_is_missing_hides_no_options(script, tmp_path, monkeypatch):
+    (tmp_path / "service_opts.py").write_text(LACKING)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    entry = importlib.metadata.EntryPoint("x", "service_opts:list_opts", "oslo.config.opts")
+    before = list(sys.meta_path)
+    assert script._StandIns().load(entry)() == [("backup", ["an option"])]
+    assert sys.meta_path == before
+
+
+def test_a_service_that_is_missing_itself_is_an_error(script):
+    class Broken:
+        def load(self):
+            raise ModuleNotFoundError("no service", name="service")
+
+    with pytest.raises(ModuleNotFoundError):
+        script._StandIns().load(Broken())
