@@ -8,7 +8,7 @@ import ops
 import haproxy
 from charmkit.interfaces import certificate_transfer
 from charmkit.reconciler import Reconciler
-from charmkit.service import Check, File, Option, Process, Service
+from charmkit.service import Check, File, LoadBalancer, Option, Process, Service
 
 INGRESS = Service(
     name="ingress",
@@ -48,6 +48,9 @@ INGRESS = Service(
         Option(name="idle-timeout", minimum=10, maximum=86400),
     ),
     ports=haproxy.PORTS,
+    load_balancer=LoadBalancer(
+        ports={"https": haproxy.PORTS[0], "http": haproxy.PORTS[1]}, wanted=lambda snapshot: True
+    ),
 )
 
 

@@ -113,7 +113,7 @@ def tasks(snapshot: Snapshot, seen: Values) -> Iterator[Task]:
 
 def offers(snapshot: Snapshot, seen: Values) -> Iterator[Publication]:
     """Tell each client its URL."""
-    address = snapshot.addresses.service_ip
+    address = snapshot.load_balancer or snapshot.addresses.service_ip
     host = seen["config"]["external_hostname"] or (f"[{address}]" if ":" in address else address)
     urls = {
         request.relation_id: f"https://{host}/{request.prefix}"
