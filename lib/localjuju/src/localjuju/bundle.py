@@ -428,7 +428,9 @@ def plan(
     trial = copy.deepcopy(model)
     found: list[Change] = []
     consumed: dict[str, changes.OfferDetails] = {}
-    for name, url in bundle.saas.items() if find_offer is not None else ():
+    for name, url in bundle.saas.items():
+        if find_offer is None:
+            raise BundleError(f"cannot deploy bundle: saas {name}: there are no other models")
         try:
             consumed[name] = find_offer(url)
         except changes.ChangeError as error:

@@ -474,6 +474,11 @@ def killed() -> type[Exception]:
     return KilledError
 
 
+@pytest.fixture(scope="session")
+def command_failed() -> type[Exception]:
+    return CommandFailedError
+
+
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     """Run tests that are coroutines."""
     if not inspect.iscoroutinefunction(pyfuncitem.obj):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -18,8 +17,9 @@ OFFERING, CONSUMING = "m", "n"
 class Pair:
     """Two models on one engine: `db` in the offering one, `web` in the consuming one."""
 
-    def __init__(self, cloud: Any, new_world: Any) -> None:
+    def __init__(self, cloud: Any, new_world: Any, command_failed: type[Exception]) -> None:
         self.cloud = cloud
+        self.command_failed = command_failed
         self.new_world = new_world
         self.seen: list[dict[str, Any]] = []
         self.failures: dict[str, str] = {}
@@ -79,8 +79,8 @@ class Pair:
 
 
 @pytest.fixture
-def pair(cloud: Any, new_world: Any) -> Iterator[Pair]:
-    yield Pair(cloud, new_world)
+def pair(cloud: Any, new_world: Any, command_failed: type[Exception]) -> Pair:
+    return Pair(cloud, new_world, command_failed)
 
 
 def environment(pair: Pair, unit: str, hook: str) -> dict[str, str]:
@@ -359,7 +359,7 @@ def secret_charms(pair: Pair, *, full_uri: bool) -> dict[str, Any]:
         if hook.name == "update-status":
             try:
                 await hook.run("secret-get", pair.uri, "--peek")
-            except Exception as error:
+            except pair.command_failed as error:
                 pair.failures[hook.unit] = str(error)
 
     return {"db": db, "web": web}
@@ -456,7 +456,7 @@ async def test_without_a_grant_nothing_of_another_model_is_read(pair):
                 for reference in (f"secret:{pair.secret}", pair.uri):
                     try:
                         await hook.run("secret-get", reference)
-                    except Exception as error:
+                    except pair.command_failed as error:
                         outsider[reference] = str(error)
 
         pair.cloud.substrate.charms["spy"] = spy
