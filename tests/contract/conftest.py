@@ -122,6 +122,11 @@ def pod_charm(request):
     return load(request.param)
 
 
+@pytest.fixture(scope="session")
+def machine_charms():
+    return [charm for charm in map(load, CHARMS) if charm.is_machine]
+
+
 # --- workloads ---------------------------------------------------------------------------------
 
 
@@ -164,6 +169,7 @@ class Programs:
         self._programs = {
             "keystone-manage": lambda stdin: "",
             "placement-manage": lambda stdin: "",
+            "heat-manage": lambda stdin: "",
             "glance-manage": lambda stdin: "",
             "nova-manage": lambda stdin: "",
             "cells.py": lambda stdin: "",
