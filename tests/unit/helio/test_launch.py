@@ -1,0 +1,153 @@
+import pytest
+from fakecloud import World
+
+from helio.host import CommandError, HelioError
+from helio.launch import Launcher, Request, as_typed, ssh_command
+from helio.settings import Settings
+from helio.watching import Watch
+
+
+class Clock:
+    def __init__(self):
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture
+def settings(tmp_path):
+    return Settings(home=tmp_path, store=tmp_path / "storage")
+
+
+@pytest.fixture
+def world():
+    """A configured cloud, in which an instance is active at the third look."""
+    world = World()
+    world.add("project", name="demo")
+    world.add("network", name="external")
+    world.add("network", name="demo-network")
+    world.add("flavor", name="m1.tiny")
+    for number, name in enumerate(("helio-guest", "bare")):
+        world.add("image", name=name, status="active", created_at=str(number),
+                  os_admin_user="cirros" if name != "bare" else None)  # fmt: skip
+    looks = []
+
+    def look(server):
+        looks.append(server)
+        if len(looks) == 3:
+            server.status, server.task_state = "ACTIVE", None
+
+    world.on_look = look
+    world.made.clear()
+    return world
+
+
+@pytest.fixture
+def launch(world, settings, host, reporter):
+    """Launch with ssh that answers at the third time."""
+    clock, refused = Clock(), []
+
+    def ssh(command):
+        if len(refused) < 2:
+            refused.append(command)
+            raise CommandError(command.argv, 255, "", "ssh: connect: Connection refused\n")
+        return ""
+
+    host.answer("ssh", with_=ssh)
+    host.answer("ssh-keygen", "-q", "-R")
+
+    def run(stall: float = 60, **wanted):
+        watch = Watch(reporter, stall, clock, clock.sleep)
+        return Launcher(world.connect("demo"), settings, host, watch).launch(Request(**wanted))
+
+    return run
+
+
+def test_an_instance_boots_and_answers(launch, world, reporter):
+    instance = launch()
+    assert (instance.name, instance.user) == ("vm-1", "cirros")
+    assert (instance.address, instance.floating_ip) == ("192.168.222.7", "172.24.4.33")
+    (server,) = world.table("server")
+    assert server.groups == [{"name": "default"}, {"name": "demo"}]
+    assert server.key == "demo"
+    assert reporter.of("done") == [
+        "Boot vm-1", "Give it a floating IP", "Wait until ssh answers"
+    ]  # fmt: skip
+    assert "ssh: connect: Connection refused" in reporter.of("note")
+
+
+def test_a_name_that_is_taken_is_not_taken_again(launch, world):
+    launch(name="vm-1")
+    world.on_look = lambda server: server.__dict__.update(status="ACTIVE", task_state=None)
+    assert launch().name == "vm-2"
+
+
+def test_a_launch_of_the_same_name_goes_on(launch, world):
+    first = launch(name="web", volume=1)
+    made = list(world.made)
+    assert launch(name="web", volume=1) == first
+    assert world.made == made
+
+
+def test_a_volume_is_made_and_attached(launch, world):
+    assert launch(name="web", volume=3).volume == "web-volume"
+    (volume,) = world.table("volume")
+    assert (volume.size, volume.status) == (3, "in-use")
+
+
+def test_a_volume_that_cannot_be_made_is_told(launch, world):
+    world.add("volume", name="web-volume", status="error")
+    with pytest.raises(HelioError, match="cannot attach web-volume: it is in status error"):
+        launch(name="web", volume=1)
+
+
+def test_a_failed_instance_is_told_with_novas_reason(launch, world, reporter):
+    def fail(server):
+        server.status, server.fault = "ERROR", {"message": "No valid host was found."}
+
+    world.on_look = fail
+    with pytest.raises(HelioError, match=r"cannot boot vm-1: No valid host .*helio node list"):
+        launch()
+    assert reporter.of("failed") == ["Boot vm-1"]
+
+
+def test_an_instance_that_stays_as_it_is_ends_the_wait(launch, world):
+    world.on_look = lambda server: None
+    with pytest.raises(HelioError, match="has been at “spawning” for 60 s"):
+        launch()
+
+
+def test_what_is_not_there_is_named_with_the_next_step(launch, world):
+    for wanted in ({"flavor": "huge"}, {"network": "none"}, {"image": "none"}):
+        (name,) = wanted.values()
+        with pytest.raises(HelioError, match=f"cannot find .*{name}: .*helio configure"):
+            launch(**wanted)
+    assert world.table("server") == []
+
+
+def test_an_image_by_name_needs_no_user(launch):
+    assert launch(image="bare").user == "root"
+
+
+def test_an_error_inside_the_instance_is_told(launch, host):
+    host.fail("ssh", status=1, stderr="true: not found")
+    with pytest.raises(CommandError, match="true: not found"):
+        launch()
+
+
+def test_the_host_key_of_an_earlier_instance_is_forgotten(launch, host, settings):
+    host.files[settings.known_hosts] = "172.24.4.33 ssh-ed25519 OLD\n"
+    launch()
+    assert host.changes == [f"ssh-keygen -q -R 172.24.4.33 -f {settings.known_hosts}"]
+
+
+def test_the_command_to_log_in_names_key_and_host_keys(launch, settings):
+    command = ssh_command(settings, launch())
+    assert command[-1] == "cirros@172.24.4.33"
+    assert ["-i", str(settings.key)] == list(command[1:3])
+    assert f"UserKnownHostsFile={settings.known_hosts}" in command
+    assert as_typed(command, is_sudo=True).startswith("sudo ssh -i ")

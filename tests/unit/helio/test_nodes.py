@@ -1,0 +1,254 @@
+import jubilant
+import pytest
+from fakecloud import World
+from jubilant.statustypes import (
+    AppStatus,
+    MachineStatus,
+    ModelStatus,
+    Status,
+    StatusInfo,
+    UnitStatus,
+)
+
+from helio.host import HelioError
+from helio.nodes import APPLICATION, Node, Nodes
+from helio.watching import Watch
+
+
+class Juju:
+    """A model of machines with hypervisors, and nothing else but what is added."""
+
+    def __init__(self, world: World):
+        self.world = world
+        self.machines: dict[str, str] = {}  # machine → host name
+        self.units: dict[str, str] = {}  # unit → machine
+        self.did: list[tuple] = []
+
+    def add_unit(self, app, *, num_units=1):
+        assert app == APPLICATION
+        for _ in range(num_units):
+            number = str(len(self.machines))
+            self.machines[number] = f"node-{int(number) + 1}"
+            self.units[f"{app}/{number}"] = number
+            host = f"{self.machines[number]}.cloud.example"
+            self.world.add("service", binary="nova-compute", host=host, state="up",
+                           status="enabled")  # fmt: skip
+            self.world.add("hypervisor", name=host)
+            self.world.add("provider", name=host)
+            self.world.add("agent", host=host, is_alive=True)
+
+    def remove_unit(self, *units, force=False):
+        self.did.append(("remove-unit", *units, force))
+        for unit in units:
+            host = self.machines[self.units.pop(unit)]
+            for agent in self.world.table("agent"):
+                agent.is_alive = agent.is_alive and not agent.host.startswith(host)
+            for service in self.world.table("service"):
+                if service.host.startswith(host):
+                    service.state = "down"
+
+    def cli(self, *args, include_model=True):
+        self.did.append(args)
+        if args[1] not in self.machines:
+            raise jubilant.CLIError(1, ["juju"], "", f"ERROR machine {args[1]} not found")
+        del self.machines[args[1]]
+        return ""
+
+    def status(self):
+        units = {
+            name: UnitStatus(StatusInfo("active"), StatusInfo("idle"), machine=machine)
+            for name, machine in self.units.items()
+        }
+        app = AppStatus(
+            charm="x", charm_origin="local", charm_name=APPLICATION, charm_rev=0, exposed=False,
+            app_status=StatusInfo("active"), units=units,
+        )  # fmt: skip
+        machines = {
+            number: MachineStatus(juju_status=StatusInfo("started"), hostname=host)
+            for number, host in self.machines.items()
+        }
+        return Status(
+            ModelStatus("machines", "iaas", "c", "localhost", "3.6.24"), machines,
+            {APPLICATION: app},
+        )  # fmt: skip
+
+
+class Clock:
+    def __init__(self):
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture
+def world():
+    return World()
+
+
+@pytest.fixture
+def juju(world):
+    juju = Juju(world)
+    juju.add_unit(APPLICATION, num_units=2)
+    return juju
+
+
+@pytest.fixture
+def nodes(world, juju, reporter):
+    clock = Clock()
+    return Nodes(juju, world.connect("admin"), Watch(reporter, 300, clock, clock.sleep))
+
+
+def boot(world, name, host="node-1.cloud.example", status="ACTIVE"):
+    return world.add(
+        "server", name=name, compute_host=host, status=status, task_state=None, project="demo"
+    )
+
+
+def migrate_to(host):
+    """Return what moves an instance there at once."""
+    return lambda server: server.__dict__.update(compute_host=host)
+
+
+def test_nodes_are_listed_with_what_juju_and_nova_know(nodes, world):
+    boot(world, "b")
+    boot(world, "a")
+    first, second = nodes.known()
+    assert first == Node(
+        name="node-1", unit="openstack-hypervisor/0", machine="0", status="active",
+        state="up", scheduling="enabled", instances=("a", "b"),
+    )  # fmt: skip
+    assert second.instances == ()
+
+
+def test_a_node_that_only_nova_knows_is_listed(nodes, juju):
+    juju.units.clear()
+    assert [(node.name, node.unit) for node in nodes.known()] == [("node-1", ""), ("node-2", "")]
+
+
+def test_a_new_node_is_one_to_which_instances_can_go(nodes, juju):
+    assert [node.name for node in nodes.add(2)] == ["node-3", "node-4"]
+
+
+def test_a_node_that_nova_never_hears_of_ends_the_wait(nodes, juju, world):
+    add = juju.add_unit
+
+    def add_silently(app, *, num_units):
+        add(app, num_units=num_units)
+        world.table("service").pop()
+
+    juju.add_unit = add_silently
+    with pytest.raises(HelioError, match="the compute service has been at “0 of 1 can be used”"):
+        nodes.add(1)
+
+
+def test_a_removed_node_leaves_nothing_behind(nodes, juju, world):
+    server = boot(world, "web")
+    world.on_migrate = migrate_to("node-2.cloud.example")
+    nodes.remove("node-1")
+    assert server.compute_host == "node-2.cloud.example"
+    assert juju.did == [
+        ("remove-unit", "openstack-hypervisor/0", False),
+        ("remove-machine", "0", "--no-prompt"),
+    ]
+    for kind in ("service", "agent", "provider"):
+        left = [getattr(each, "host", getattr(each, "name", "")) for each in world.table(kind)]
+        assert left == ["node-2.cloud.example"], kind
+
+
+@pytest.mark.parametrize("name", ["node-1", "openstack-hypervisor/0", "0"])
+def test_a_node_has_three_names(nodes, name):
+    nodes.remove(name)
+    assert [node.name for node in nodes.known()] == ["node-2"]
+
+
+def test_an_unknown_node_is_named_with_the_known_ones(nodes):
+    with pytest.raises(HelioError, match="cannot find the node x: there is node-1, node-2"):
+        nodes.remove("x")
+
+
+def test_no_new_instance_comes_to_a_node_that_is_drained(nodes, juju, world):
+    order = []
+    remove = juju.remove_unit
+    juju.remove_unit = lambda *units, force: order.append("removed") or remove(*units, force=force)
+    boot(world, "web")
+
+    def move(server):
+        order.append(f"{server.name} moves, {world.table('service')[0].status}")
+        server.compute_host = "node-2.cloud.example"
+
+    world.on_migrate = move
+    nodes.remove("node-1")
+    assert order == ["web moves, disabled", "removed"]
+
+
+def test_the_last_node_is_kept_while_it_has_instances(nodes, world, juju):
+    boot(world, "web")
+    world.table("service")[1].status = "disabled"
+    with pytest.raises(HelioError, match=r"it is the last hypervisor .*web; run: helio node add"):
+        nodes.remove("node-1")
+    assert juju.did == []
+
+
+def test_an_instance_that_does_not_run_is_named_before_anything_is_done(nodes, world, juju):
+    boot(world, "web")
+    boot(world, "off", status="SHUTOFF")
+    with pytest.raises(HelioError, match=r"cannot drain node-1: off do not run"):
+        nodes.remove("node-1")
+    assert world.table("service")[0].status == "enabled"
+    assert juju.did == []
+
+
+def test_an_instance_that_stays_is_told(nodes, world, juju):
+    boot(world, "web")
+    with pytest.raises(HelioError, match="cannot migrate web: it stayed on node-1"):
+        nodes.remove("node-1")
+    assert juju.did == []
+
+
+def test_an_instance_that_fails_on_the_way_is_told(nodes, world):
+    boot(world, "web")
+    world.on_migrate = lambda server: server.__dict__.update(status="ERROR")
+    with pytest.raises(HelioError, match="cannot migrate web: it is in status ERROR"):
+        nodes.remove("node-1")
+
+
+def test_the_instances_of_a_lost_node_are_built_anew(nodes, world, juju):
+    server = boot(world, "web", status="SHUTOFF")
+    world.on_migrate = migrate_to("node-2.cloud.example")
+    nodes.remove("node-1", force=True)
+    assert server.compute_host == "node-2.cloud.example"
+    assert juju.did[0] == ("remove-unit", "openstack-hypervisor/0", True)
+    assert juju.did[1] == ("remove-machine", "0", "--no-prompt", "--force")
+    assert [node.name for node in nodes.known()] == ["node-2"]
+
+
+def test_a_machine_with_other_units_stays(nodes, juju):
+    juju.units["ceph/0"] = "0"
+    status = juju.status
+
+    def with_ceph():
+        found = status()
+        unit = found.apps[APPLICATION].units.pop("ceph/0")
+        other = AppStatus(
+            charm="x", charm_origin="local", charm_name="ceph", charm_rev=0, exposed=False,
+            units={"ceph/0": unit},
+        )  # fmt: skip
+        found.apps["ceph"] = other
+        return found
+
+    juju.status = with_ceph
+    nodes.remove("node-1")
+    assert juju.did == [("remove-unit", "openstack-hypervisor/0", False)]
+
+
+def test_a_removal_that_was_cut_off_is_finished(nodes, juju, world):
+    juju.remove_unit("openstack-hypervisor/0")
+    del juju.machines["0"]
+    juju.did.clear()
+    nodes.remove("node-1")
+    assert juju.did == []
+    assert [node.name for node in nodes.known()] == ["node-2"]
