@@ -107,9 +107,9 @@ mkfs.vfat -n GUEST-BOOT boot.raw > /dev/null
 mcopy -i boot.raw "kernel/boot/vmlinuz-$version" ::/vmlinuz
 mcopy -i boot.raw initrd.gz "$source/files/syslinux.cfg" ::/
 syslinux --install boot.raw
-mke2fs -q -t ext4 -L guest-root -m 0 -d "$root" system.raw 48M
-truncate -s 74M disk.raw
-printf '%s\n' 'start=2048,size=24M,type=6,bootable' 'size=48M,type=83' | sfdisk -q disk.raw
+mke2fs -q -t ext4 -L guest-root -m 0 -d "$root" system.raw 144M
+truncate -s 170M disk.raw
+printf '%s\n' 'start=2048,size=24M,type=6,bootable' 'size=144M,type=83' | sfdisk -q disk.raw
 dd if=/usr/lib/syslinux/mbr/mbr.bin of=disk.raw conv=notrunc bs=440 count=1 status=none
 dd if=boot.raw of=disk.raw bs=1M seek=1 conv=notrunc status=none
 dd if=system.raw of=disk.raw bs=1M seek=25 conv=notrunc status=none

@@ -11,7 +11,10 @@ from helio.images.lock import normalise, parse_constraints, parse_lock
 
 CATALOGUE = load()
 FOLDERS = sorted(path.parent for path in (find_root() / "images").glob("*/image.yaml"))
-OPENSTACK = find_root() / "images" / "openstack"
+# Of the image of machines: what makes it a machine; all else is there because a charm wants it.
+SYSTEM = {
+    "dbus", "ethtool", "kmod", "openssh-server", "sudo", "systemd", "systemd-sysv", "udev",
+}  # fmt: skip
 SERVICES = {
     "keystone", "placement", "glance", "nova", "neutron", "cinder", "heat", "horizon",
 }  # fmt: skip
@@ -20,18 +23,22 @@ each_image = pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folde
 each_distro = pytest.mark.parametrize("distro", sorted(CATALOGUE.distros))
 
 
-def lock_entries() -> dict[str, list[str]]:
+LOCKED = [folder for folder in FOLDERS if (folder / "requirements.in").is_file()]
+each_locked = pytest.mark.parametrize("folder", LOCKED, ids=lambda folder: folder.name)
+
+
+def lock_entries(folder: Path) -> dict[str, list[str]]:
     """Return each locked package to its entries, hashes included."""
     entries: dict[str, list[str]] = {}
-    text = (OPENSTACK / "requirements.lock").read_text(encoding="utf-8")
+    text = (folder / "requirements.lock").read_text(encoding="utf-8")
     for entry in re.findall(r"^[a-z0-9-]+==(?:.*\\\n)*.*$", text, re.MULTILINE):
         entries.setdefault(entry.partition("==")[0], []).append(entry)
     return entries
 
 
-def requirements() -> dict[str, str | None]:
+def requirements(folder: Path) -> dict[str, str | None]:
     """Return the names in requirements.in to their pinned versions, None without a pin."""
-    lines = (OPENSTACK / "requirements.in").read_text(encoding="utf-8").splitlines()
+    lines = (folder / "requirements.in").read_text(encoding="utf-8").splitlines()
     wanted = (line.split("==") for line in lines if line and not line.startswith("#"))
     return {normalise(name): version[0] if version else None for name, *version in wanted}
 
@@ -41,7 +48,7 @@ def requirements() -> dict[str, str | None]:
 def test_every_image_has_a_package_list_for_every_distribution(folder, distro):
     recipe = CATALOGUE.recipe(folder.name)
 
-    assert recipe.packages[distro]
+    assert distro in recipe.packages
     assert set(recipe.build_packages) in (set(), set(CATALOGUE.distros))
 
 
@@ -101,6 +108,24 @@ def test_a_containerfile_mounts_nothing_over_the_image(folder):
     assert all(target.startswith("/run/build/") for target in targets)
 
 
+@each_distro
+def test_a_machine_has_just_the_packages_that_its_charms_install(distro, machine_charms):
+    base, machine = (set(CATALOGUE.recipe(name).packages[distro]) for name in ("base", "machine"))
+    wanted = {each for charm in machine_charms for each in charm.service.packages}
+
+    assert wanted - base - machine == set()
+    assert machine - wanted - SYSTEM == set()
+
+
+def test_only_a_login_starts_by_itself_on_a_machine():
+    preset = CATALOGUE.recipe("machine").inputs[
+        "files/etc/systemd/system-preset/00-machine.preset"
+    ]
+    lines = [line for line in preset.decode().splitlines() if not line.startswith("#")]
+
+    assert lines == ["enable ssh.service", "disable *"]
+
+
 def test_every_image_stands_on_base():
     assert all(CATALOGUE.order(folder.name)[0] == "base" for folder in FOLDERS)
 
@@ -129,48 +154,53 @@ def test_every_service_has_a_user_of_its_own():
     assert sorted(users.values()) == list(range(42001, 42001 + len(SERVICES)))
 
 
-def test_the_lock_has_everything_that_is_required():
-    locked = parse_lock((OPENSTACK / "requirements.lock").read_text(encoding="utf-8"))
+@each_locked
+def test_the_lock_has_everything_that_is_required(folder):
+    locked = parse_lock((folder / "requirements.lock").read_text(encoding="utf-8"))
 
-    for name, version in requirements().items():
+    for name, version in requirements(folder).items():
         assert name in locked
         if version:
             assert locked[name] == (version,)
 
 
-def test_the_lock_follows_every_constraint_that_is_not_lifted():
-    locked = parse_lock((OPENSTACK / "requirements.lock").read_text(encoding="utf-8"))
-    text = (OPENSTACK / "upper-constraints.txt").read_text(encoding="utf-8")
+@each_locked
+def test_the_lock_follows_every_constraint_that_is_not_lifted(folder):
+    locked = parse_lock((folder / "requirements.lock").read_text(encoding="utf-8"))
+    text = (folder.parent / "upper-constraints.txt").read_text(encoding="utf-8")
     allowed = {
         name: {re.split("===|;", line)[1] for line in lines}
         for name, lines in parse_constraints(text).items()
     }
-    entries = yaml.safe_load((OPENSTACK / "lifted.yaml").read_text(encoding="utf-8"))
+    entries = yaml.safe_load((folder / "lifted.yaml").read_text(encoding="utf-8"))
 
     off = {n for n, versions in locked.items() if not set(versions) <= allowed.get(n, {*versions})}
     assert off == {entry["name"] for entry in entries}
 
 
-def test_every_lifted_constraint_has_a_reason_and_the_locked_version():
-    locked = parse_lock((OPENSTACK / "requirements.lock").read_text(encoding="utf-8"))
+@each_locked
+def test_every_lifted_constraint_has_a_reason_and_the_locked_version(folder):
+    locked = parse_lock((folder / "requirements.lock").read_text(encoding="utf-8"))
 
-    for entry in yaml.safe_load((OPENSTACK / "lifted.yaml").read_text(encoding="utf-8")):
+    for entry in yaml.safe_load((folder / "lifted.yaml").read_text(encoding="utf-8")):
         assert entry["reason"]
         assert entry["locked"] == ", ".join(locked[entry["name"]])
         assert entry["locked"] != entry["constraint"]
 
 
-def test_every_locked_file_is_pinned_by_its_hash():
+@each_locked
+def test_every_locked_file_is_pinned_by_its_hash(folder):
     assert all(
-        "--hash=sha256:" in entry for entries in lock_entries().values() for entry in entries
+        "--hash=sha256:" in entry for entries in lock_entries(folder).values() for entry in entries
     )
 
 
+@each_locked
 @pytest.mark.parametrize("minor", [11, 12])
-def test_the_lock_names_each_package_once_for_every_python(minor):
+def test_the_lock_names_each_package_once_for_every_python(folder, minor):
     assert {distro.python for distro in CATALOGUE.distros.values()} == {"3.11", "3.12"}
 
-    for name, entries in lock_entries().items():
+    for name, entries in lock_entries(folder).items():
         heads = [entry.partition("\\")[0] for entry in entries]
         fitting = [head for head in heads if applies(head, minor)]
         assert len(fitting) <= 1, f"{name} twice for Python 3.{minor}"

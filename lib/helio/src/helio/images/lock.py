@@ -124,7 +124,8 @@ def make_lock(
     """Resolve an image's requirements and write `requirements.lock` and `lifted.yaml`.
 
     Args:
-        folder: The image's folder, with requirements.in and upper-constraints.txt.
+        folder: The image's folder, with requirements.in; the list of constraints, which all
+            images share, stands beside it.
         host: Runs uv.
         environment: The index for uv (`UV_DEFAULT_INDEX`) where the public one is not used.
 
@@ -162,7 +163,7 @@ class _Resolver:
     """Asks uv whether and how an image's requirements resolve."""
 
     def __init__(self, folder: Path, host: Host, scratch: Path, environment: dict[str, str]):
-        text = (folder / "upper-constraints.txt").read_text(encoding="utf-8")
+        text = (folder.parent / "upper-constraints.txt").read_text(encoding="utf-8")
         self.constraints = parse_constraints(text)
         self._requirements = folder / "requirements.in"
         self._host = host
