@@ -136,7 +136,7 @@ def test_what_stands_on_machines_has_a_bundle_of_its_own(two):
                 "base": "ubuntu@24.04",
                 "num_units": 1,
                 "to": ["1"],
-                "bindings": {"": "alpha", "tunnel": "tunnel", "provider": "provider"},
+                "bindings": {"tunnel": "tunnel", "provider": "provider"},
                 "resources": {"runtime": "../dist/agents-1.tar.zst"},
             },
             "host": {
@@ -144,7 +144,7 @@ def test_what_stands_on_machines_has_a_bundle_of_its_own(two):
                 "base": "ubuntu@24.04",
                 "num_units": 2,
                 "to": ["0", "1"],
-                "bindings": {"": "alpha", "tunnel": "tunnel", "provider": "provider"},
+                "bindings": {"tunnel": "tunnel", "provider": "provider"},
                 "resources": {"runtime": "../dist/agents-1.tar.zst"},
             },
         },

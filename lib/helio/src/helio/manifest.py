@@ -59,8 +59,8 @@ class Manifest:
         applications: Application → what it is.
         models: Part of the cloud → Juju model.
         files: Charm resource that is a file → the recipe among the images' that makes it.
-        spaces: Juju's spaces of machines; an endpoint or extra binding of the same name is bound
-            to it, and all else to the first.
+        spaces: Juju's spaces of machines, the model's default first; an endpoint or extra binding
+            with the name of another is bound to that.
         extensions: Charms that no bundle deploys; they join a cloud by Juju alone.
     """
 
