@@ -11,6 +11,7 @@ from ops import testing
 
 from charmkit import workload
 from charmkit.reconciler import Reconciler
+from charmkit.service import Task
 
 PROBE = "probe"
 VALIDATOR = workload.PYTHON
@@ -346,6 +347,41 @@ def test_a_recovered_check_makes_the_unit_active_again(ctx, running):
     (info,) = running.get_container("web").check_infos
     state = ctx.run(ctx.on.pebble_check_recovered(running.get_container("web"), info), running)
     assert state.unit_status == testing.ActiveStatus()
+
+
+@pytest.fixture
+def member_ctx(web, tmp_path, monkeypatch):
+    """The service `web`, which has something to hand over; the context is unit 1's."""
+    farewell = Task(name="leave", argv=("leave",), message="handing over")
+
+    class WebCharm(ops.CharmBase):
+        def __init__(self, framework):
+            super().__init__(framework)
+            service = dataclasses.replace(web, farewells=(farewell,))
+            self.reconciler = Reconciler(self, service, tmp_path / "templates")
+
+    monkeypatch.setattr(workload.time, "sleep", lambda seconds: None)
+    return testing.Context(WebCharm, meta=META, config=CONFIG, actions=ACTIONS, unit_id=1)
+
+
+@pytest.mark.parametrize(("planned", "leaves"), [(1, True), (2, False), (0, False)])
+def test_only_a_unit_that_goes_alone_hands_over(member_ctx, running, planned, leaves):
+    container = running.get_container("web")
+    container = dataclasses.replace(container, execs=execs() | {testing.Exec(["leave"])})
+    state = dataclasses.replace(running, planned_units=planned, containers={container})
+    out = member_ctx.run(member_ctx.on.stop(), state)
+    assert ("leave" in ran(member_ctx)) is leaves
+    assert not out.get_container("web").services["web-api"].is_running()
+
+
+def test_what_cannot_be_handed_over_is_not_stopped(member_ctx, running):
+    container = running.get_container("web")
+    failing = testing.Exec(["leave"], return_code=1, stderr="no majority")
+    container = dataclasses.replace(container, execs=execs() | {failing})
+    state = dataclasses.replace(running, planned_units=1, containers={container})
+    with pytest.raises(testing.errors.UncaughtCharmError) as caught:
+        member_ctx.run(member_ctx.on.stop(), state)
+    assert "no majority" in str(caught.value.__cause__)
 
 
 def test_a_stop_keeps_clients_away_and_then_stops(ctx, running):

@@ -119,9 +119,17 @@ class Reconciler(ops.Object):
         for name in self._charm.meta.containers:
             container = self._charm.unit.get_container(name)
             if container.can_connect():
-                Container(container).stop(names)
+                target = Container(container)
+                if self._goes_alone() and name == self._service.name:
+                    workload.say_farewell(target, self._service.farewells, self._show)
+                target.stop(names)
         if self._service.load_balancer and self._charm.app.planned_units() == 0:
             kubernetes.remove_load_balancer(self._charm.app.name, self._charm.model.name)
+
+    def _goes_alone(self) -> bool:
+        """Tell whether this unit goes for good while others stay."""
+        planned = self._charm.app.planned_units()
+        return 0 < planned <= int(self._charm.unit.name.rpartition("/")[2])
 
     def _on_collect_status(self, event: ops.CollectStatusEvent) -> None:
         status = self._status or self._look()

@@ -356,6 +356,8 @@ class Service:
             the service is configured all the same.
         options: Rules for option values.
         ports: Ports that clients use.
+        farewells: Tasks of a unit with a container that goes for good while others stay; before
+            its processes stop, when its relations are gone already.
         load_balancer: How clients outside the cluster get there, if they can.
         packages: Machines: packages of the distribution that must be there.
         users: Machines: system users that must be there.
@@ -381,6 +383,7 @@ class Service:
     condition: Callable[[Snapshot, Values], Obstacle] = _no_obstacle
     options: tuple[Option, ...] = ()
     ports: tuple[int, ...] = ()
+    farewells: tuple[Task, ...] = ()
     load_balancer: LoadBalancer | None = None
     packages: tuple[str, ...] = ()
     users: tuple[User, ...] = ()

@@ -89,6 +89,19 @@ def was_online(target: Target) -> bool:
     return bool(_State(target).get("online").get("yes"))
 
 
+def say_farewell(target: Target, tasks: Sequence[Task], show: Callable[[str], None]) -> None:
+    """Keep clients away and run these tasks, whatever was done before.
+
+    Raises:
+        TaskError: A task failed.
+    """
+    if tasks:
+        target.drain()
+    for task in tasks:
+        show(task.message)
+        _run(target, task)
+
+
 # --- files -------------------------------------------------------------------------------------
 
 
