@@ -61,6 +61,13 @@ def test_what_needs_kubernetes_stands_in_pods_and_what_is_for_machines_on_them(r
         assert needs_kubernetes or application.to or name == "self-signed-certificates", name
 
 
+def test_exactly_those_are_trusted_whose_charms_make_a_load_balancer(charm, tree):
+    applications = bundlefile.read_manifest(tree).applications.values()
+    needs = charm.service.load_balancer is not None
+    trusted = [each.trust for each in applications if each.charm == charm.name]
+    assert set(trusted) <= {needs}, charm.name
+
+
 def test_charms_are_named_by_a_path_relative_to_the_bundle(committed):
     for content in committed.values():
         for application in content["applications"].values():
