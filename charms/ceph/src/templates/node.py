@@ -69,9 +69,9 @@ def read(path, otherwise):
 
 
 def write(path, value):
-    """Write a record in one step."""
+    """Write a record in one step; for a while it holds the key of an OSD."""
     new = path.with_suffix(".new")
-    new.write_text(json.dumps(value, sort_keys=True) + "\n")
+    write_private(new, json.dumps(value, sort_keys=True) + "\n")
     new.replace(path)
 
 
@@ -189,6 +189,9 @@ def storage(request):
             write(OSDS, records)
     for record in records.values():
         if not record.get("made"):
+            if "key" not in record:
+                record["key"] = run("ceph-authtool", "--gen-print-key").strip()
+                write(OSDS, records)  # the cluster takes no other key for this identifier
             make_osd(record)
             record["made"] = True
             write(OSDS, records)
@@ -230,10 +233,8 @@ def check_room(facts):
 
 def make_osd(record):
     """Make the store of one OSD and enter it in the cluster."""
-    if "key" not in record:
-        record["key"] = run("ceph-authtool", "--gen-print-key").strip()
     secrets = json.dumps({"cephx_secret": record["key"]})
-    # The same identifier and key give the same number again.
+    # The same identifier with the same key gives the same number again.
     record["id"] = int(ceph("osd", "new", record["uuid"], "--in-file", "-", stdin=secrets))
     place = STATE / "osd" / f"ceph-{record['id']}"
     shutil.rmtree(place, ignore_errors=True)  # half of a store, if this was interrupted
