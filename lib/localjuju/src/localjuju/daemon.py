@@ -80,7 +80,9 @@ async def serve(settings: Settings) -> None:
     engine = Engine(
         settings,
         substrate,
-        hook_socket=lambda model, unit: names.hook_dir(settings, model, unit) / names.HOOK_SOCKET,
+        hook_socket=lambda model, unit, machine: (
+            names.hook_dir(settings, model, unit, machine) / names.HOOK_SOCKET
+        ),
         accounts=accounts,
     )
     cluster = KubernetesServer(accounts, engine)

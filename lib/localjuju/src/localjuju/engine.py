@@ -21,7 +21,8 @@ from localjuju import changes, crossmodel, leadership, lifecycle, resolver, want
 from localjuju.clock import Clock, SystemClock, Timer
 from localjuju.kubernetes import Accounts
 from localjuju.logs import LogStore
-from localjuju.model import Action, Life, Model, Value
+from localjuju.machine_worker import MachineWorker
+from localjuju.model import CAAS, Action, Life, Machine, Model, Value
 from localjuju.settings import Settings
 from localjuju.store import Store, StoreError
 from localjuju.substrate.protocol import ServiceSpec, Substrate, SubstrateError
@@ -51,8 +52,9 @@ class Engine:
         substrate: What runs pods.
         clock: The time; a test passes one that it turns.
         seed: Seed of the order that Juju leaves open; None takes a random one.
-        hook_socket: Where to serve a unit's hook commands, by model and unit: a folder for each,
-            with nothing else in it, and a path that is short enough for a socket.
+        hook_socket: Where to serve a unit's hook commands, by model, unit and machine (empty for
+            a pod): a folder for each, with nothing else in it, and a path that is short enough
+            for a socket.
         accounts: The units' accounts of the Kubernetes interface, if that is served.
     """
 
@@ -61,7 +63,7 @@ class Engine:
         settings: Settings,
         substrate: Substrate,
         *,
-        hook_socket: Callable[[str, str], Path],
+        hook_socket: Callable[[str, str, str], Path],
         clock: Clock | None = None,
         seed: int | None = None,
         accounts: Accounts | None = None,
@@ -77,6 +79,7 @@ class Engine:
         self.failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._tasks: set[asyncio.Task[None]] = set()
         self._workers: dict[tuple[str, str], tuple[UnitWorker, asyncio.Task[None]]] = {}
+        self._machine_workers: dict[tuple[str, str], tuple[MachineWorker, asyncio.Task[None]]] = {}
         self._destroying: dict[str, asyncio.Task[None]] = {}
         self._watchers: set[asyncio.Event] = set()
         self._presumed: set[tuple[str, str]] = set()
@@ -121,6 +124,8 @@ class Engine:
             self._presumed |= {(model.name, u.name) for u in model.units.values() if u.pod_ready}
             for unit in model.units.values():
                 resolver.recovered(unit, model, now)
+            for machine in model.machines.values():
+                machine.ready = False  # until it was looked at
         await self.substrate.prepare()
         self._running = True
         self._spawn(self._follow_pods())
@@ -138,6 +143,9 @@ class Engine:
         """
         self._running = False
         workers = list(self._workers.values())
+        machines = [task for _, task in self._machine_workers.values()]
+        for task in machines:
+            task.cancel()
         for worker, task in workers:
             worker.closing = True
             worker.wake.set()
@@ -148,7 +156,7 @@ class Engine:
             await asyncio.wait(busy, timeout=grace)
         for task in [*busy, *self._tasks]:
             task.cancel()
-        await asyncio.gather(*busy, *self._tasks, return_exceptions=True)
+        await asyncio.gather(*busy, *machines, *self._tasks, return_exceptions=True)
         for timer in [*self._store_timers.values(), self._lease_timer]:
             if timer is not None:
                 timer.cancel()
@@ -213,9 +221,15 @@ class Engine:
         lifecycle.reap(model)
         for app in model.applications:
             changes.ensure_units(model, app, now)
+        changes.ensure_subordinates(model, now)
         presumed = {unit for name, unit in self._presumed if name == model.name}
         leadership.elect(model, now, presumed)
-        wanted.assign(self.models.values(), self.settings.subnet, self.settings.home / "storage")
+        wanted.assign(
+            self.models.values(),
+            self.settings.subnet,
+            self.settings.home / "storage",
+            self.settings.spaces,
+        )
         rows = self._store(model)
         if rows:
             self._changed(model)
@@ -234,8 +248,8 @@ class Engine:
             _LOG.error("the engine cannot go on: %s", error, exc_info=error)
             self.failure.set_exception(error)
 
-    async def add_model(self, name: str, config: Mapping[str, Value]) -> Model:
-        """Add an empty model.
+    async def add_model(self, name: str, config: Mapping[str, Value], kind: str = CAAS) -> Model:
+        """Add an empty model of pods, or of machines.
 
         Raises:
             EngineError: A model of this name exists.
@@ -243,7 +257,11 @@ class Engine:
         if name in self.models:
             raise EngineError(f'model "{name}" already exists')
         model = Model(
-            name=name, uuid=str(uuid.uuid4()), created=self.clock.now(), config=dict(config)
+            name=name,
+            uuid=str(uuid.uuid4()),
+            type=kind,
+            created=self.clock.now(),
+            config=dict(config),
         )
         self.models[name] = model
         self.persist(model)
@@ -261,8 +279,8 @@ class Engine:
         """
         model = self.model(name)
         model.life = Life.DYING
-        for unit in model.units.values():
-            unit.force = unit.force or force
+        for entity in (*model.units.values(), *model.machines.values()):
+            entity.force = entity.force or force
         self.persist(model)
         if name not in self._destroying:
             self._destroying[name] = self._spawn(self._take_down(model))
@@ -270,7 +288,8 @@ class Engine:
 
     async def _take_down(self, model: Model) -> None:
         def is_over() -> bool:
-            return lifecycle.is_empty(model) and not any(m == model.name for m, _ in self._workers)
+            at_work = (*self._workers, *self._machine_workers)
+            return lifecycle.is_empty(model) and not any(m == model.name for m, _ in at_work)
 
         await self.wait_until(is_over)
         while True:
@@ -340,6 +359,12 @@ class Engine:
                 self._start_worker(model, unit.name)
             else:
                 worker[0].wake.set()
+        for machine in model.machines.values():
+            keeper = self._machine_workers.get((model.name, machine.id))
+            if keeper is None:
+                self._start_machine_worker(model, machine)
+            else:
+                keeper[0].wake.set()
         self._services_changed.set()
         self._arm_lease_timer()
         self._notify()
@@ -354,6 +379,29 @@ class Engine:
         task = asyncio.create_task(worker.run(), name=f"unit {model.name} {name}")
         self._workers[key] = (worker, task)
         task.add_done_callback(lambda done: self._worker_ended(key, done))
+
+    def _start_machine_worker(self, model: Model, machine: Machine) -> None:
+        key = (model.name, machine.id)
+        worker = MachineWorker(self._shared, model, machine)
+        task = asyncio.create_task(worker.run(), name=f"machine {model.name} {machine.id}")
+        self._machine_workers[key] = (worker, task)
+        task.add_done_callback(lambda done: self._machine_worker_ended(key, done))
+
+    def _machine_worker_ended(self, key: tuple[str, str], task: asyncio.Task[None]) -> None:
+        del self._machine_workers[key]
+        self._notify()
+        error = None if task.cancelled() else task.exception()
+        if error is None or not self._running:
+            return
+        _LOG.error("the worker of machine %s %s ended: %r", *key, error, exc_info=error)
+        self.clock.call_at(self.clock.now() + _WORKER_AGAIN, lambda: self._revive_machine(key))
+
+    def _revive_machine(self, key: tuple[str, str]) -> None:
+        model = self.models.get(key[0])
+        machine = model.machines.get(key[1]) if model is not None else None
+        if self._running and model and machine and key not in self._machine_workers:
+            machine.ready = False
+            self._start_machine_worker(model, machine)
 
     def _worker_ended(self, key: tuple[str, str], task: asyncio.Task[None]) -> None:
         del self._workers[key]
@@ -419,6 +467,9 @@ class Engine:
             try:
                 async for event in self.substrate.events():
                     model = self.models.get(event.model)
+                    if model is not None and workload.observe_machine(model, event):
+                        self.persist(model)
+                        continue
                     unit = model.units.get(event.unit) if model is not None else None
                     if model is not None and unit is not None and workload.observe(unit, event):
                         self.persist(model)

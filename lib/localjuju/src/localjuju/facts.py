@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Iterable
 
-from localjuju.model import Application, Model, Unit, Value
+from localjuju.model import ALPHA, Application, Interface, Model, Unit, Value
 
 
 def effective_config(model: Model, app: Application) -> dict[str, Value]:
@@ -20,9 +20,33 @@ def effective_config(model: Model, app: Application) -> dict[str, Value]:
     return values | {name: value for name, value in app.config.items() if name in options}
 
 
-def network_keys(unit: Unit, model: Model) -> dict[str, str]:
-    """Return what Juju itself writes into a unit's relation bags."""
-    address = model.applications[unit.app].service_address or unit.address
+def space_of(app: Application, binding: str) -> str:
+    """Return the space that an endpoint or extra binding of an application is bound to."""
+    return app.bindings.get(binding) or app.bindings.get("") or ALPHA
+
+
+def interface_of(unit: Unit, model: Model, binding: str) -> tuple[str, Interface]:
+    """Return the space and interface that an endpoint or extra binding of a unit is bound to.
+
+    A pod has one. A machine without an interface in the wanted space gives its management one.
+    """
+    machine = model.machines.get(unit.machine)
+    if machine is None:
+        return ALPHA, Interface("eth0", unit.address)
+    space = space_of(model.applications[unit.app], binding)
+    found = space if space in machine.interfaces else ALPHA
+    return found, machine.interfaces[found]
+
+
+def ingress_address(unit: Unit, model: Model, binding: str = "") -> str:
+    """Return where others reach a unit: its application's service, else its own address."""
+    service = model.applications[unit.app].service_address
+    return service or interface_of(unit, model, binding)[1].address
+
+
+def network_keys(unit: Unit, model: Model, endpoint: str) -> dict[str, str]:
+    """Return what Juju itself writes into a unit's bags of relations at an endpoint."""
+    address = ingress_address(unit, model, endpoint)
     return {
         "egress-subnets": f"{address}/32",
         "ingress-address": address,
@@ -33,11 +57,12 @@ def network_keys(unit: Unit, model: Model) -> dict[str, str]:
 def config_hashes(unit: Unit, model: Model) -> tuple[str, str, str]:
     """Return the hashes of the unit's config, trust and addresses as they are now."""
     app = model.applications[unit.app]
-    return (
-        _hash(effective_config(model, app)),
-        _hash(app.trust),
-        _hash([unit.address, app.service_address]),
-    )
+    addresses: list[object] = [unit.address, app.service_address]
+    machine = model.machines.get(unit.machine)
+    if machine is not None:
+        held = {space: interface.address for space, interface in machine.interfaces.items()}
+        addresses += [held, app.bindings]
+    return _hash(effective_config(model, app)), _hash(app.trust), _hash(addresses)
 
 
 def settings_hash(app: Application) -> str:

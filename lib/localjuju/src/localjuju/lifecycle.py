@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from localjuju import relating, secrets
-from localjuju.model import Life, Model, Relation
+from localjuju.model import Life, Model, Relation, Unit
 
 
 def cascade(model: Model) -> bool:
-    """Let units and relations die with their application, applications with the model."""
+    """Let units and relations die with their application, applications with the model.
+
+    A subordinate's unit dies with its principal, or with the relation that brought it; a machine
+    with the model.
+    """
     changed = False
     for saas in model.saas.values():
         if model.life is not Life.ALIVE and saas.life is Life.ALIVE:
@@ -17,6 +21,10 @@ def cascade(model: Model) -> bool:
             if relation.life is Life.ALIVE:
                 relation.life = Life.DYING
                 changed = True
+    for machine in model.machines.values():
+        if model.life is not Life.ALIVE and machine.life is Life.ALIVE:
+            machine.life = Life.DYING
+            changed = True
     for app in model.applications.values():
         if model.life is not Life.ALIVE and app.life is Life.ALIVE:
             app.life = Life.DYING
@@ -32,7 +40,30 @@ def cascade(model: Model) -> bool:
             if relation.life is Life.ALIVE and not relating.is_peer(relation):
                 relation.life = Life.DYING
                 changed = True
+    for unit in model.units.values():
+        changed |= _cascade_subordinate(model, unit)
     return changed
+
+
+def _cascade_subordinate(model: Model, unit: Unit) -> bool:
+    principal = model.units.get(unit.principal)
+    if not unit.principal:
+        return False
+    before = (unit.life, unit.force)
+    unit.force |= principal is not None and principal.force
+    attached = principal is not None and principal.life is Life.ALIVE
+    if unit.life is Life.ALIVE and not (attached and _is_brought(model, unit)):
+        unit.life = Life.DYING
+    return (unit.life, unit.force) != before
+
+
+def _is_brought(model: Model, unit: Unit) -> bool:
+    """Tell whether a relation lives that brings a subordinate's unit to its principal."""
+    return any(
+        relation.life is Life.ALIVE and unit.principal in relation.principals
+        for relation in model.relations_of(unit.app)
+        if relation.scope == "container"
+    )
 
 
 def reap(model: Model) -> bool:
@@ -66,19 +97,32 @@ def forget_unit(model: Model, name: str, now: float) -> None:
     Its bags stay: they are readable for as long as the relations live.
     """
     secrets.unit_removed(model, name)
-    del model.units[name]
+    unit = model.units.pop(name)
+    if unit.machine and not unit.principal:
+        _let_machine_go(model, unit)
     for relation in model.relations.values():
         if name in relation.in_scope:
             relation.in_scope.remove(name)
+        relation.principals.pop(name, None)
     for action in model.actions.values():
         if action.unit == name and action.status in {"pending", "running"}:
             action.status, action.message = "cancelled", "the unit was removed"
             action.completed = now
 
 
+def _let_machine_go(model: Model, unit: Unit) -> None:
+    """Begin to remove a machine that has lost its last unit, as Juju does."""
+    app = model.applications.get(unit.app)
+    if app is not None:
+        app.scale = sum(other.life is Life.ALIVE for other in model.units_of(unit.app))
+    machine = model.machines.get(unit.machine)
+    if machine is not None and not model.units_on(machine.id):
+        machine.life = Life.DYING if machine.life is Life.ALIVE else machine.life
+
+
 def is_empty(model: Model) -> bool:
     """Tell whether a model holds nothing that runs."""
-    return not model.applications and not model.units
+    return not (model.applications or model.units or model.machines)
 
 
 def _is_inhabited(model: Model, relation: Relation) -> bool:

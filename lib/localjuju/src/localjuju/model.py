@@ -14,6 +14,11 @@ from typing import Any
 # JSON-like values as charms and operators write them: str, int, float, bool.
 Value = str | int | float | bool
 
+CAAS = "caas"
+IAAS = "iaas"
+ALPHA = "alpha"
+"""The space of the management network, which everything is in."""
+
 
 class Life(enum.StrEnum):
     """Whether an entity lives, or is being taken away."""
@@ -116,6 +121,8 @@ class Application:
     constraints: str = ""
     resources: dict[str, Resource] = dataclasses.field(default_factory=dict[str, Resource])
     storage: dict[str, str] = dataclasses.field(default_factory=dict[str, str])
+    bindings: dict[str, str] = dataclasses.field(default_factory=dict[str, str])
+    """Endpoint or extra binding ("" = all others) → space; what is not named is in `alpha`."""
     service_address: str = ""
     status: Status | None = None  # what the leader set, if it did
     version: str = ""  # application-version-set
@@ -272,6 +279,8 @@ class Unit:
     force: bool = False  # a dying unit's failed hooks count as done
     destroy_storage: bool = False  # its storage goes with it; else the data stays on the host
     address: str = ""
+    machine: str = ""  # its machine's id; empty for a pod
+    principal: str = ""  # the unit that a subordinate's unit belongs to
     # Life flags
     installed: bool = False
     started: bool = False
@@ -369,6 +378,8 @@ class Relation:
     in_scope: list[str] = dataclasses.field(default_factory=list[str])  # unit names
     crossing: Crossing | None = None  # with an application of another model
     suspended_reason: str = ""
+    principals: dict[str, str] = dataclasses.field(default_factory=dict[str, str])
+    """In a container scope: unit → its principal; only units of one principal see each other."""
 
     @property
     def key(self) -> str:
@@ -499,12 +510,44 @@ class RemoteSecret:
 
 
 @dataclasses.dataclass
+class Interface:
+    """A network interface of a machine."""
+
+    name: str  # eth0
+    address: str  # empty: the space has no free one
+
+
+@dataclasses.dataclass
+class Machine:
+    """A machine of a model."""
+
+    id: str  # a number as text
+    life: Life = Life.ALIVE
+    force: bool = False  # its units' failed hooks count as done when it is removed
+    constraints: str = ""
+    hostname: str = ""
+    image: str = ""  # what it was made from; empty before that
+    interfaces: dict[str, Interface] = dataclasses.field(default_factory=dict[str, Interface])
+    """Space → interface; fixed once it was made."""
+    ready: bool = False  # it runs and units can be put on it
+    created: float = 0.0
+    agent_status: Status = dataclasses.field(default_factory=lambda: Status("pending"))
+    instance_status: Status = dataclasses.field(default_factory=lambda: Status("pending"))
+
+    @property
+    def address(self) -> str:
+        """The address in the management network."""
+        found = self.interfaces.get(ALPHA)
+        return found.address if found is not None else ""
+
+
+@dataclasses.dataclass
 class Model:
     """A model and everything in it."""
 
     name: str
     uuid: str
-    type: str = "caas"
+    type: str = CAAS
     life: Life = Life.ALIVE
     created: float = 0.0
     config: dict[str, Value] = dataclasses.field(default_factory=dict[str, Value])
@@ -513,6 +556,7 @@ class Model:
         default_factory=dict[str, Application]
     )
     units: dict[str, Unit] = dataclasses.field(default_factory=dict[str, Unit])
+    machines: dict[str, Machine] = dataclasses.field(default_factory=dict[str, Machine])
     relations: dict[int, Relation] = dataclasses.field(default_factory=dict[int, Relation])
     secrets: dict[str, Secret] = dataclasses.field(default_factory=dict[str, Secret])
     actions: dict[int, Action] = dataclasses.field(default_factory=dict[int, Action])
@@ -528,7 +572,13 @@ class Model:
     next_relation_id: int = 0
     next_action_id: int = 1
     next_storage_id: int = 0
+    next_machine_id: int = 0
     next_charm_revision: dict[str, int] = dataclasses.field(default_factory=dict[str, int])
+
+    @property
+    def has_machines(self) -> bool:
+        """Whether units run on machines (`iaas`), not in pods (`caas`)."""
+        return self.type == IAAS
 
     def charm_of(self, app: str) -> Charm:
         """Return the charm of an application."""
@@ -537,6 +587,16 @@ class Model:
     def units_of(self, app: str) -> list[Unit]:
         """Return the units of an application by number."""
         return sorted((u for u in self.units.values() if u.app == app), key=lambda u: u.ordinal)
+
+    def units_on(self, machine: str) -> list[Unit]:
+        """Return the units on a machine by name, subordinates included."""
+        found = (unit for unit in self.units.values() if unit.machine == machine)
+        return sorted(found, key=lambda unit: (unit.app, unit.ordinal))
+
+    def subordinates_of(self, unit: str) -> list[Unit]:
+        """Return the subordinate units of a principal by name."""
+        found = (other for other in self.units.values() if other.principal == unit)
+        return sorted(found, key=lambda other: (other.app, other.ordinal))
 
     def relations_of(self, app: str) -> list[Relation]:
         """Return the relations of an application by id."""

@@ -52,7 +52,9 @@ def is_peer(relation: Relation) -> bool:
 def remote_units(relation: Relation, unit: Unit) -> list[str]:
     """Return the units that are in the scope of a relation as `unit` sees it, by name."""
     app = remote_end(relation, unit.app).app
-    names = (n for n in relation.in_scope if n.partition("/")[0] == app and n != unit.name)
+    names = [n for n in relation.in_scope if n.partition("/")[0] == app and n != unit.name]
+    if relation.scope == "container":
+        names = [n for n in names if relation.principals.get(n) == (unit.principal or unit.name)]
     return sorted(names, key=_by_number)
 
 
@@ -152,9 +154,13 @@ def settle(unit: Unit, model: Model, relation: Relation, *, leads: bool) -> bool
     if view is None or not view.entered:
         unit.relations[relation.id] = view = RelationView(entered=True)
         relation.in_scope.append(unit.name)
+        if relation.scope == "container":
+            relation.principals[unit.name] = unit.principal or unit.name
         # What a former unit of this name, or a former stay, has left is replaced.
         left = relation.unit_bags.get(unit.name, Bag()).version
-        relation.unit_bags[unit.name] = Bag(network_keys(unit, model), left + 1)
+        relation.unit_bags[unit.name] = Bag(
+            network_keys(unit, model, own_end(relation, unit.app).endpoint), left + 1
+        )
         changed = True
     own = relation.app_bags.get(unit.app)
     if leads and is_peer(relation) and own is not None:

@@ -102,7 +102,8 @@ def wants_new_pod(unit: Unit, model: Model) -> bool:
     """Tell whether the unit's pod is to be made, or made anew, before anything else happens.
 
     A pod that was never decided on is made at once. One whose charm, resources or trust have
-    changed is replaced when the unit is stopped for it, or when it never started.
+    changed is replaced when the unit is stopped for it, or when it never started. On a machine
+    the charm's files are replaced between two hooks, and the unit is not stopped.
     """
     if unit.pod_generation == 0:
         return True
@@ -111,7 +112,7 @@ def wants_new_pod(unit: Unit, model: Model) -> bool:
     if not unit.pod_ready:
         return True  # a pod that is down can run no `stop`; the new one may mend it
     if unit.operation is None:
-        return not unit.started
+        return model.has_machines or not unit.started
     forced = model.applications[unit.app].charm_forced
     return unit.operation.step is Step.FAILED and forced > unit.pod_modified
 
@@ -132,6 +133,8 @@ def _retries(pending: Operation, model: Model, now: float) -> bool:
 
 def _pod_is_outdated(unit: Unit, model: Model) -> bool:
     app = model.applications[unit.app]
+    if model.has_machines:  # where trust is no matter of the unit's surroundings
+        return unit.pod_modified != app.charm_modified
     return (unit.pod_modified, unit.pod_trust) != (app.charm_modified, app.trust)
 
 
@@ -205,9 +208,10 @@ def _action(unit: Unit, model: Model) -> Operation | None:
 
 
 def _storage(unit: Unit, model: Model, now: float, shuffle: Shuffle) -> Hook | None:
-    del model, now, shuffle
-    # In pods the storage is mounted from the beginning, but told of only after `start`.
-    if not unit.started or unit.life is not Life.ALIVE:
+    del now, shuffle
+    # In pods the storage is mounted from the beginning, but told of only after `start`. On
+    # machines it comes before `install`, which waits for it.
+    if not (unit.started or model.has_machines) or unit.life is not Life.ALIVE:
         return None
     for storage in unit.storage.values():
         if storage.detaching and storage.attached:
@@ -226,6 +230,8 @@ def _dying(unit: Unit, model: Model, now: float, shuffle: Shuffle) -> Hook | Non
     for storage in unit.storage.values():
         if storage.attached:
             return Hook(HookKind.STORAGE_DETACHING, storage_id=storage.id, prefix=storage.name)
+    if model.subordinates_of(unit.name):
+        return None  # they go first
     return Hook(HookKind.REMOVE if unit.stopped else HookKind.STOP)
 
 
@@ -302,7 +308,8 @@ def settle(unit: Unit, model: Model, now: float) -> bool:
     if unit.is_leader and not leads:
         unit.is_leader = False
         changed = True
-    if unit.life is not Life.ALIVE and not unit.installed and not unit.removed:
+    bare = not (unit.installed or model.subordinates_of(unit.name))
+    if unit.life is not Life.ALIVE and bare and not unit.removed:
         # Nothing was told to the charm, so there is nothing to take back.
         unit.stopped = unit.removed = True
         changed = True
@@ -334,9 +341,10 @@ def new_pod(unit: Unit, model: Model) -> None:
     unit.pod_modified = app.charm_modified
     unit.pod_trust = app.trust
     unit.pod_ready = False
-    unit.agent_boot = ""
-    unit.started = False  # config-changed, then start, come again
-    unit.restart_pending = False
+    if not model.has_machines:
+        unit.agent_boot = ""
+        unit.started = False  # config-changed, then start, come again
+        unit.restart_pending = False
     for view in unit.containers.values():
         view.seen_boot_id = ""
         view.last_notice = ""

@@ -19,6 +19,26 @@ class SettingsError(Exception):
 
 
 @dataclasses.dataclass(frozen=True)
+class Space:
+    """A network of machines besides the management network.
+
+    Attributes:
+        name: The space.
+        subnet: IPv4 CIDR.
+        gateway: Whether this host has the network's first address and leads outwards from it;
+            else the network is between machines only.
+        first: The first address for machines; empty: the tenth of the network.
+        last: The last one; empty: the network's last.
+    """
+
+    name: str
+    subnet: str
+    gateway: bool = False
+    first: str = ""
+    last: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
 class Settings:
     """The settings of one engine instance.
 
@@ -33,6 +53,8 @@ class Settings:
         store_runroot: Podman's `--runroot`.
         containers_conf: File given to Podman as CONTAINERS_CONF, or empty.
         warm: Whether unit agents fork charms from a preloaded interpreter.
+        machine_image: Image of machines that no constraint gives another one; empty: none.
+        spaces: Networks of machines besides the management network.
     """
 
     home: Path
@@ -45,6 +67,13 @@ class Settings:
     store_runroot: Path
     containers_conf: str = ""
     warm: bool = False
+    machine_image: str = ""
+    spaces: tuple[Space, ...] = ()
+
+    @property
+    def subnets(self) -> dict[str, str]:
+        """Every space → its network, CIDR; the management network's first."""
+        return {"alpha": self.subnet, **{space.name: space.subnet for space in self.spaces}}
 
     @property
     def socket(self) -> Path:
@@ -83,6 +112,7 @@ def load(home: Path) -> Settings:
         raise SettingsError(f"cannot read {path}: unknown setting {unknown[0]}")
     values: dict[str, Any] = {k: Path(v) if k in _PATHS else v for k, v in raw.items()}
     try:
+        values["spaces"] = tuple(Space(**space) for space in values.get("spaces", ()))
         return Settings(**values)
     except TypeError as error:
         raise SettingsError(f"cannot read {path}: {error}") from error
@@ -92,10 +122,8 @@ def save(settings: Settings) -> None:
     """Write the settings; readable by the owner only, replaced in one step."""
     settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
     raw = {
-        field.name: str(value)
-        if isinstance(value := getattr(settings, field.name), Path)
-        else value
-        for field in dataclasses.fields(Settings)
+        name: str(value) if isinstance(value, Path) else value
+        for name, value in dataclasses.asdict(settings).items()
     }
     path = settings.home / "settings.json"
     fresh = path.with_suffix(".new")

@@ -8,11 +8,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from localjuju import identity
+from localjuju.facts import space_of
 from localjuju.model import (
+    ALPHA,
     Application,
     Charm,
     Endpoint,
+    Interface,
     Life,
+    Machine,
     Model,
     Offer,
     Relation,
@@ -20,6 +24,8 @@ from localjuju.model import (
     Status,
     Unit,
 )
+from localjuju.settings import Settings
+from localjuju.substrate import names
 
 Data = dict[str, Any]
 
@@ -52,12 +58,20 @@ def _zone(seconds: float) -> str:
     return "Z" if text == "+0000" else f"{text[:3]}:{text[3:]}"
 
 
-def status(model: Model, now: float, *, selectors: Sequence[str] = (), utc: bool = False) -> Data:
+def status(
+    model: Model,
+    now: float,
+    *,
+    settings: Settings | None = None,
+    selectors: Sequence[str] = (),
+    utc: bool = False,
+) -> Data:
     """Return the status of a model.
 
     Args:
         model: The model.
         now: Present time, shown as the controller's.
+        settings: The engine's: they tell machines' gateways.
         selectors: Names of applications and units to show (patterns work), or words of
             workload statuses; empty shows all.
         utc: Whether times are in UTC and ISO form.
@@ -80,7 +94,12 @@ def status(model: Model, now: float, *, selectors: Sequence[str] = (), utc: bool
     }
     return {
         "model": _model(model, utc=utc),
-        "machines": {},
+        "machines": {
+            number: body
+            for number, body in machines(model, settings, utc=utc).items()
+            if not selectors
+            or number in {u.machine for u in model.units.values() if u.name in shown}
+        },
         "applications": apps,
         **({"application-endpoints": saas} if saas else {}),
         **({"offers": offers} if offers else {}),
@@ -158,7 +177,7 @@ def _model(model: Model, *, utc: bool) -> Data:
         "name": model.name,
         "type": model.type,
         "controller": identity.CONTROLLER,
-        "cloud": identity.CLOUD,
+        "cloud": identity.cloud_of(model.type),
         "region": identity.REGION,
         "version": identity.JUJU_VERSION,
         "model-status": {
@@ -177,23 +196,40 @@ def _application(model: Model, app: Application, shown: set[str], *, utc: bool) 
         "charm-origin": "local",
         "charm-name": charm.name,
         "charm-rev": charm.revision,
-        "scale": app.scale,
-        "provider-id": f"{model.uuid}-{app.name}",
+        "scale": 0 if model.has_machines else app.scale,
+        "provider-id": "" if model.has_machines else f"{model.uuid}-{app.name}",
         "address": app.service_address,
         "exposed": app.exposed,
         "application-status": _info(application_status(model, app), utc=utc),
         "relations": _related(model, app),
+        "subordinate-to": _principals(model, app),
         "units": {
             unit.name: _unit(model, unit, utc=utc)
             for unit in model.units_of(app.name)
-            if unit.name in shown
+            if unit.name in shown and not unit.principal
         },
         "version": app.version,
-        "endpoint-bindings": dict.fromkeys(("", *sorted(charm.endpoints)), "alpha"),
+        "endpoint-bindings": endpoint_bindings(app, charm),
     }
     if app.life is not Life.ALIVE:
         found["life"] = str(app.life)
-    return {key: value for key, value in found.items() if value not in ("", {}, None)}
+    if not found["scale"] and model.has_machines:
+        del found["scale"]
+    return {key: value for key, value in found.items() if value not in ("", {}, [], None)}
+
+
+def endpoint_bindings(app: Application, charm: Charm) -> dict[str, str]:
+    """Return the space of each endpoint and extra binding; "" stands for all others."""
+    names = ("", *sorted({*charm.endpoints, *charm.extra_bindings}))
+    return {name: space_of(app, name) for name in names}
+
+
+def _principals(model: Model, app: Application) -> list[str]:
+    """Return the applications that a subordinate's units are beside."""
+    if not model.charm_of(app.name).subordinate:
+        return []
+    relations = (r for r in model.relations_of(app.name) if r.scope == "container")
+    return sorted({end.app for relation in relations for end in relation.ends} - {app.name})
 
 
 def _saas(model: Model, saas: Saas, *, utc: bool) -> Data:
@@ -256,12 +292,63 @@ def _unit(model: Model, unit: Unit, *, utc: bool) -> Data:
         "juju-status": _info(agent, utc=utc) | {"version": identity.JUJU_VERSION},
         "leader": model.applications[unit.app].leader == unit.name,
         "open-ports": opened_ports(unit),
-        "address": unit.address,
-        "provider-id": unit.name.replace("/", "-"),
     }
+    if unit.machine:
+        if not unit.principal:
+            found["machine"] = unit.machine
+        found["public-address"] = unit.address
+        found["subordinates"] = {
+            other.name: _unit(model, other, utc=utc) for other in model.subordinates_of(unit.name)
+        }
+    else:
+        found |= {"address": unit.address, "provider-id": unit.name.replace("/", "-")}
     if unit.life is not Life.ALIVE:
         found["juju-status"]["life"] = str(unit.life)
     return {key: value for key, value in found.items() if value or key.endswith("status")}
+
+
+def machines(model: Model, settings: Settings | None, *, utc: bool = False) -> Data:
+    """Return the machines of a model by id, as Juju's status and `juju machines` show them."""
+    ordered = sorted(model.machines.values(), key=lambda machine: int(machine.id))
+    return {machine.id: _machine(machine, settings, utc=utc) for machine in ordered}
+
+
+def _machine(machine: Machine, settings: Settings | None, *, utc: bool) -> Data:
+    found: Data = {
+        "juju-status": _info(machine.agent_status, utc=utc) | {"version": identity.JUJU_VERSION},
+        "hostname": machine.hostname,
+        "dns-name": machine.address,
+        "ip-addresses": [held.address for held in machine.interfaces.values()],
+        "instance-id": machine.hostname,
+        "display-name": machine.hostname,
+        "machine-status": _info(machine.instance_status, utc=utc),
+        "modification-status": {"current": "idle", "since": format_time(machine.created, utc=utc)},
+        "network-interfaces": {
+            held.name: _interface(space, held, settings, is_up=machine.ready)
+            for space, held in sorted(machine.interfaces.items(), key=lambda item: item[1].name)
+        },
+        "constraints": machine.constraints,
+        "hardware": f"image-id={machine.image}" if machine.image else "",
+    }
+    if machine.life is not Life.ALIVE:
+        found["juju-status"]["life"] = str(machine.life)
+    return {key: value for key, value in found.items() if value not in ("", {}, [])}
+
+
+def _interface(space: str, held: Interface, settings: Settings | None, *, is_up: bool) -> Data:
+    found: Data = {
+        "ip-addresses": [held.address],
+        "mac-address": names.hardware_address(held.address) if held.address else "",
+        "space": space,
+        "is-up": is_up,
+    }
+    subnets = settings.subnets if settings is not None else {}
+    leads_out = space == ALPHA or any(
+        other.name == space and other.gateway for other in (settings.spaces if settings else ())
+    )
+    if space in subnets and leads_out:
+        found["gateway"] = names.gateway(subnets[space])
+    return found
 
 
 def _info(status: Status, *, utc: bool) -> Data:
@@ -288,6 +375,7 @@ def _storage(model: Model, shown: set[str], *, utc: bool) -> Data:
     """Return storage instances and the folders behind them."""
     instances: Data = {}
     filesystems: Data = {}
+    pool, places = ("rootfs", "machines") if model.has_machines else ("kubernetes", "containers")
     for unit in model.units.values():
         if unit.name not in shown:
             continue
@@ -300,17 +388,22 @@ def _storage(model: Model, shown: set[str], *, utc: bool) -> Data:
                 "kind": "filesystem",
                 "life": str(unit.life),
                 "status": state,
-                "persistent": True,
+                "persistent": not model.has_machines,
                 "attachments": {"units": {unit.name: place}},
             }
             filesystems[held.id.rpartition("/")[2]] = {
                 "provider-id": held.id.replace("/", "-"),
                 "storage": held.id,
                 "attachments": {
-                    "containers": {unit.name: {"mount-point": held.location, "read-only": False}},
+                    places: {
+                        unit.machine or unit.name: {
+                            "mount-point": held.location,
+                            "read-only": False,
+                        }
+                    },
                     "units": {unit.name: place},
                 },
-                "pool": "kubernetes",
+                "pool": pool,
                 "size": 0,
                 "life": str(unit.life),
                 "status": state,

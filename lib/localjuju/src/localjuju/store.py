@@ -23,11 +23,20 @@ from typing import Any
 
 from localjuju.model import Model
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Raised when rows change so that an older program would misread them."""
 
 # Fields of a model whose entries have rows of their own; `actions` grows without bound.
-_ENTITIES = ("charms", "applications", "units", "relations", "secrets", "actions", "objects")
+_ENTITIES = (
+    "charms",
+    "applications",
+    "units",
+    "machines",
+    "relations",
+    "secrets",
+    "actions",
+    "objects",
+)
 _MODEL_ROW = "model"
 
 _Key = tuple[str, str, str]  # (model uuid, kind, key)

@@ -28,7 +28,13 @@ from localjuju.model import (
     SecretRevision,
     Unit,
 )
-from localjuju.status import base_of, opened_ports, relation_status, shown_endpoints
+from localjuju.status import (
+    base_of,
+    endpoint_bindings,
+    opened_ports,
+    relation_status,
+    shown_endpoints,
+)
 
 Data = dict[str, Any]
 
@@ -65,9 +71,9 @@ def model_entry(model: Model, controller_uuid: str) -> Data:
         "controller-name": identity.CONTROLLER,
         "is-controller": False,
         "owner": identity.USER,
-        "cloud": identity.CLOUD,
+        "cloud": identity.cloud_of(model.type),
         "region": identity.REGION,
-        "type": "kubernetes",
+        "type": identity.PROVIDERS[model.type],
         "life": str(model.life),
         "status": {
             "current": "available" if model.life is Life.ALIVE else "destroying",
@@ -171,7 +177,7 @@ def show_application(model: Model, app: Application) -> Data:
         "life": str(app.life),
         "trust": app.trust,
         "resources": {r.name: r.value for r in app.resources.values() if r.kind == "oci-image"},
-        "endpoint-bindings": dict.fromkeys(("", *sorted(charm.endpoints)), "alpha"),
+        "endpoint-bindings": endpoint_bindings(app, charm),
     }
     return {app.name: {key: value for key, value in found.items() if value not in ("", {})}}
 
@@ -203,10 +209,12 @@ def show_unit(
         "leader": app.leader == unit.name,
         "life": str(unit.life),
         "relation-info": relations,
-        "provider-id": unit.name.replace("/", "-"),
-        "address": unit.address,
     }
-    optional = ("workload-version", "relation-info", "address")
+    if unit.machine:
+        found |= {"machine": unit.machine, "public-address": unit.address}
+    else:
+        found |= {"provider-id": unit.name.replace("/", "-"), "address": unit.address}
+    optional = ("workload-version", "relation-info", "address", "public-address")
     return {unit.name: {k: v for k, v in found.items() if v or k not in optional}}
 
 
@@ -232,7 +240,7 @@ def _relation_info(model: Model, relation: Relation, unit: Unit, *, app_only: bo
             "data": dict(relation.unit_bags.get(peer.name, Bag()).data),
         }
         for peer in model.units_of(other.app)
-        if peer.name != unit.name
+        if peer.name != unit.name and _sees(relation, unit, peer)
     }
     if relation.crossing is not None:
         found["cross-model"] = True
@@ -242,6 +250,12 @@ def _relation_info(model: Model, relation: Relation, unit: Unit, *, app_only: bo
             if name.partition("/")[0] == other.app
         }
     return found
+
+
+def _sees(relation: Relation, unit: Unit, other: Unit) -> bool:
+    if relation.scope != "container":
+        return True
+    return (unit.principal or unit.name) == (other.principal or other.name)
 
 
 # --- Offers ------------------------------------------------------------------------------------

@@ -6,9 +6,19 @@ import ipaddress
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
+from localjuju import changes
 from localjuju.kubernetes import balanced_ports
-from localjuju.model import Container, HookKind, Life, Model, Unit
-from localjuju.substrate.protocol import Mount, PodSpec, ServiceSpec, WorkloadSpec
+from localjuju.model import ALPHA, Container, HookKind, Interface, Life, Machine, Model, Unit
+from localjuju.settings import Space
+from localjuju.substrate.protocol import (
+    MachineInterface,
+    MachineSpec,
+    MachineUnitSpec,
+    Mount,
+    PodSpec,
+    ServiceSpec,
+    WorkloadSpec,
+)
 
 RESERVED = 10
 """The network's own address, its gateway and a few more that nobody is given."""
@@ -18,33 +28,72 @@ class WantedError(Exception):
     """The model cannot be turned into what the substrate needs; the text names what lacks."""
 
 
-def assign(models: Iterable[Model], subnet: str, storage: Path) -> None:
-    """Give addresses to applications and units, and folders to storage, that have none yet.
+def assign(
+    models: Iterable[Model], subnet: str, storage: Path, spaces: Iterable[Space] = ()
+) -> None:
+    """Give addresses to whatever has none yet, and folders to storage.
 
-    Services get the low quarter of the network, pods the rest. An address stays with its holder
-    until that is gone. Where none is free it stays empty, and `pod_spec` says so.
+    Services get the low quarter of the network, pods and machines the rest; a machine gets an
+    address in every other space, too. An address stays with its holder until that is gone. Where
+    none is free it stays empty, and `pod_spec` or `machine_spec` says so.
 
     Args:
-        models: All models of the engine: they share one network.
+        models: All models of the engine: they share the networks.
         subnet: The management network as IPv4 CIDR.
         storage: Folder under which every storage instance has its own.
+        spaces: The networks of machines besides it.
     """
     models = list(models)
     network = ipaddress.IPv4Network(subnet)
     services = {a.service_address for m in models for a in m.applications.values()}
     pods = {u.address for m in models for u in m.units.values()}
     split = max(RESERVED + 1, network.num_addresses // 4)
+    pod_range = range(split, network.num_addresses - 1)
+    nets = [(ALPHA, network, pod_range), *((s.name, *machine_range(s)) for s in spaces)]
+    taken = {
+        name: {i.address for m in models for c in m.machines.values() if (i := _in(c, name))}
+        for name, *_ in nets
+    }
+    taken[ALPHA] = pods = pods | taken[ALPHA]
     for model in models:
         for app in model.applications.values():
-            if not app.service_address:
+            if not (app.service_address or model.has_machines):
                 app.service_address = _free(network, range(RESERVED, split), services)
+        for machine in model.machines.values():
+            if not machine.interfaces:
+                machine.interfaces = {
+                    name: Interface(f"eth{number}", _free(net, span, taken[name]))
+                    for number, (name, net, span) in enumerate(nets)
+                }
         for unit in model.units.values():
-            if not unit.address:
-                pod_range = range(split, network.num_addresses - 1)
+            if unit.machine:
+                unit.address = model.machines[unit.machine].address
+            elif not unit.address:
                 unit.address = _free(network, pod_range, pods)
             for attached in unit.storage.values():
-                if not attached.path:
+                if not (attached.path or unit.machine):
                     attached.path = str(_storage_folder(storage, model, unit, attached.name))
+
+
+def _in(machine: Machine, space: str) -> Interface | None:
+    return machine.interfaces.get(space)
+
+
+def machine_range(space: Space) -> tuple[ipaddress.IPv4Network, range]:
+    """Return a space's network, and which of its addresses machines get.
+
+    Raises:
+        ValueError: An address is not in the network.
+    """
+    network = ipaddress.IPv4Network(space.subnet)
+    base = int(network.network_address)
+    first = int(ipaddress.IPv4Address(space.first)) - base if space.first else RESERVED
+    last = int(ipaddress.IPv4Address(space.last)) - base if space.last else None
+    end = network.num_addresses - 1
+    last = end - 1 if last is None else last
+    if not 0 < first <= last < end:
+        raise ValueError(f"{space.first} to {space.last} is no range in {space.subnet}")
+    return network, range(first, last + 1)
 
 
 def _free(network: ipaddress.IPv4Network, span: range, taken: set[str]) -> str:
@@ -94,6 +143,53 @@ def pod_spec(model: Model, unit: Unit, *own: Mount) -> PodSpec:
             *own,
             *(Mount(Path(s.path), s.location) for s in unit.storage.values()),
         ),
+        python=charm.python,
+    )
+
+
+def machine_spec(model: Model, machine: Machine, image: str) -> MachineSpec:
+    """Return a machine as it should be.
+
+    Args:
+        model: The model.
+        machine: The machine.
+        image: What it is made from when no constraint says otherwise.
+
+    Raises:
+        WantedError: No image is known, or no address is free.
+    """
+    chosen = changes.constraint(machine.constraints, changes.IMAGE) or image
+    if not chosen:
+        raise WantedError(
+            f"machine {machine.id} has no image: set one with `localjuju init --machine-image`, "
+            f"or with the constraint {changes.IMAGE}"
+        )
+    full = [space for space, held in machine.interfaces.items() if not held.address]
+    if full:
+        raise WantedError(f"no free address for machine {machine.id} in space {full[0]}")
+    return MachineSpec(
+        model=model.name,
+        machine=machine.id,
+        hostname=machine.hostname,
+        image=chosen,
+        interfaces=tuple(
+            MachineInterface(space, held.name, held.address)
+            for space, held in machine.interfaces.items()
+        ),
+        is_new=not machine.image,
+    )
+
+
+def machine_unit_spec(model: Model, unit: Unit) -> MachineUnitSpec:
+    """Return a unit on its machine as it should be."""
+    charm = model.charm_of(unit.app)
+    return MachineUnitSpec(
+        model=model.name,
+        unit=unit.name,
+        machine=unit.machine,
+        generation=unit.pod_generation,
+        charm_dir=Path(charm.path),
+        storage=tuple((held.id, held.location) for held in unit.storage.values()),
         python=charm.python,
     )
 

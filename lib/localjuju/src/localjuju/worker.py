@@ -1,4 +1,6 @@
-"""One unit's agent: brings its pod up, runs one operation after the other, takes it away.
+"""One unit's agent: brings its place up, runs one operation after the other, takes it away.
+
+The place is a pod, or a machine that `machine_worker` keeps.
 
 All decisions are `resolver`'s; here are the effects. The model is changed only between two
 awaits, and what belongs together is stored in one transaction by `persist`.
@@ -7,6 +9,7 @@ awaits, and what belongs together is stored in one transaction by `persist`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import logging
 import math
@@ -15,6 +18,7 @@ import random
 import shutil
 from collections.abc import Awaitable, Callable, Collection
 from pathlib import Path
+from typing import Any
 
 from localjuju import lifecycle, resolver, wanted, workload
 from localjuju.clock import Clock
@@ -51,7 +55,9 @@ class Surroundings:
         persist_soon: The same for what may wait a moment: immediate effects of a running hook.
         sync_services: Returns once service addresses lead to where the model says.
         pod_looked_at: Called with model and unit once a worker knows how its pod is.
-        hook_socket: Where on this host to serve a unit's hook commands, by model and unit.
+        hook_socket: Where on this host to serve a unit's hook commands: by model, unit and
+            machine, which is empty for a pod.
+        machine_turns: Model and machine → its units' turn: one hook at a time runs on a machine.
         accounts: Makes the units' accounts of the Kubernetes interface; None: it is not served.
         models: Returns every model.
     """
@@ -68,9 +74,12 @@ class Surroundings:
     persist_soon: Callable[[Model], None]
     sync_services: Callable[[], Awaitable[None]]
     pod_looked_at: Callable[[str, str], None]
-    hook_socket: Callable[[str, str], Path]
+    hook_socket: Callable[[str, str, str], Path]
     accounts: Accounts | None
     models: Callable[[], Collection[Model]]
+    machine_turns: dict[tuple[str, str], asyncio.Lock] = dataclasses.field(
+        default_factory=dict[tuple[str, str], asyncio.Lock]
+    )
 
 
 class UnitWorker:
@@ -90,9 +99,10 @@ class UnitWorker:
         self._model = model
         self._unit = unit
         self._folder = unit_folder(shared.settings.home, model.name, unit.name)
-        self._socket = shared.hook_socket(model.name, unit.name)
+        self._socket = shared.hook_socket(model.name, unit.name, unit.machine)
         self._server = HookServer(self._command_served)
         self._context: HookContext | None = None
+        self._rebooting = asyncio.Event()  # a hook wants its machine restarted at once
         self._tried = False  # whether this engine has had a look at the pod
         self._looked_at = False
         self._troubles = 0  # pods that failed and dispatches that were cut off, in a row
@@ -128,7 +138,15 @@ class UnitWorker:
             await self._wait(self._not_before)
             return
         if not unit.pod_ready:
-            await self._ensure_pod()
+            if not self._machine_is_missing():
+                await self._ensure_pod()
+                return
+            self._shared.pod_looked_at(model.name, unit.name)
+            if unit.force and unit.life is not Life.ALIVE:
+                resolver.abandoned(unit, now)
+                self._shared.persist(model)
+            else:
+                await self._wait(math.inf)
             return
         operation = resolver.next_operation(unit, model, now)
         if operation is not None:
@@ -149,16 +167,28 @@ class UnitWorker:
             if timer is not None:
                 timer.cancel()
 
-    # --- The pod ------------------------------------------------------------------------------
+    # --- Its place: a pod or a machine --------------------------------------------------------
+
+    def _machine_is_missing(self) -> bool:
+        machine = self._model.machines.get(self._unit.machine)
+        return bool(self._unit.machine) and (machine is None or not machine.ready)
+
+    async def _ensure_place(self) -> None:
+        unit, model, substrate = self._unit, self._model, self._shared.substrate
+        if unit.machine:
+            spec = wanted.machine_unit_spec(model, unit)
+            await substrate.ensure_on_machine(spec, self._socket)
+            return
+        pod = wanted.pod_spec(model, unit, self._resources(), *self._account())
+        for mount in pod.mounts:
+            mount.source.mkdir(parents=True, exist_ok=True)
+        await substrate.ensure_pod(pod, self._socket)
 
     async def _ensure_pod(self) -> None:
         unit, model, substrate = self._unit, self._model, self._shared.substrate
         generation = unit.pod_generation
         try:
-            spec = wanted.pod_spec(model, unit, self._resources(), *self._account())
-            for mount in spec.mounts:
-                mount.source.mkdir(parents=True, exist_ok=True)
-            await substrate.ensure_pod(spec, self._socket)
+            await self._ensure_place()
             if not self._looked_at:
                 # What a dead engine left running would speak to nobody; its hook runs again.
                 await substrate.running_dispatch(model.name, unit.name)
@@ -175,6 +205,8 @@ class UnitWorker:
         if generation == unit.pod_generation:
             self._troubles = 0
             unit.pod_ready = True
+        if unit.machine and not unit.installed and not unit.status_set:
+            unit.workload_status = Status("waiting", "installing agent", self._shared.clock.now())
         if unit.agent_status.current == "lost":
             unit.agent_status = Status("idle", since=self._shared.clock.now())
         self._shared.persist(model)
@@ -202,8 +234,10 @@ class UnitWorker:
         self._not_before = self._shared.clock.now() + wait
 
     def _resources(self) -> Mount:
-        charm = Path(self._shared.substrate.charm_path(self._model.name, self._unit.name))
-        return Mount(self._folder / "resources", str(charm.with_name("resources")))
+        substrate, model, unit = self._shared.substrate, self._model.name, self._unit
+        charm = Path(substrate.charm_path(model, unit.name))
+        here = substrate.resources_path(model, unit.name, unit.machine)
+        return Mount(here or self._folder / "resources", str(charm.with_name("resources")))
 
     def _account(self) -> list[Mount]:
         """Write the unit's account of the Kubernetes interface, and return where it belongs."""
@@ -214,20 +248,23 @@ class UnitWorker:
         return [Mount(folder, ACCOUNT_PATH, readonly=True)]
 
     async def _remove(self) -> None:
-        """Take the pod away and forget the unit."""
+        """Take the pod away, or the unit off its machine, and forget the unit."""
         unit, model, substrate = self._unit, self._model, self._shared.substrate
         substrate.unwatch(model.name, unit.name)
         while True:
             try:
-                await substrate.remove_pod(
-                    model.name, unit.name, keep_storage=not unit.destroy_storage
-                )
+                if unit.machine:
+                    await substrate.remove_from_machine(model.name, unit.name)
+                else:
+                    await substrate.remove_pod(
+                        model.name, unit.name, keep_storage=not unit.destroy_storage
+                    )
                 break
             except SubstrateError as error:
                 self._log("WARNING", "pod", str(error))
                 self._later()
                 await self._shared.clock.sleep(self._not_before - self._shared.clock.now())
-        if unit.destroy_storage:
+        if unit.destroy_storage and not unit.machine:
             for storage in unit.storage.values():
                 shutil.rmtree(storage.path, ignore_errors=True)
         for folder in (self._folder, self._socket.parent):
@@ -239,7 +276,8 @@ class UnitWorker:
 
     async def _run(self, *, is_action: bool) -> None:
         shared, unit, model = self._shared, self._unit, self._model
-        async with shared.action_slots if is_action else shared.hook_slots:
+        slots = shared.action_slots if is_action else shared.hook_slots
+        async with self._turn_on_machine(), slots:
             # Time has passed in the queue: choose again, by what the model holds now.
             resolver.settle(unit, model, shared.clock.now())
             operation = resolver.next_operation(
@@ -259,6 +297,39 @@ class UnitWorker:
                 await self._dispatch(operation)
             finally:
                 self.dispatching = False
+
+    def _turn_on_machine(self) -> contextlib.AbstractAsyncContextManager[Any]:
+        if not self._unit.machine:
+            return contextlib.nullcontext()
+        key = (self._model.name, self._unit.machine)
+        return self._shared.machine_turns.setdefault(key, asyncio.Lock())
+
+    async def _run_dispatch(self, dispatch: Dispatch, limit: float | None) -> DispatchResult:
+        """Run a dispatch to its end, or to the moment when it wants its machine restarted."""
+        self._rebooting.clear()
+        work = asyncio.create_task(self._shared.substrate.dispatch(dispatch))
+        rebooting = asyncio.create_task(self._rebooting.wait())
+        try:
+            async with asyncio.timeout(limit):
+                await asyncio.wait({work, rebooting}, return_when=asyncio.FIRST_COMPLETED)
+            return work.result() if work.done() else DispatchResult(exit_code=None)
+        finally:
+            rebooting.cancel()
+            work.cancel()
+            await asyncio.wait({work})  # ended only when its process is gone
+
+    async def _restart_machine(self) -> None:
+        """Restart the machine because a hook asked for it; `start` follows by itself."""
+        unit, model = self._unit, self._model
+        self._log("INFO", "worker.reboot", f"restarting machine {unit.machine}")
+        for other in model.units_on(unit.machine):
+            other.pod_ready = False
+        self._shared.persist(model)
+        self._not_before = 0.0
+        try:
+            await self._shared.substrate.restart_machine(model.name, unit.machine)
+        except SubstrateError as error:
+            self._log("WARNING", "worker.reboot", str(error))
 
     async def _dispatch(self, operation: Operation) -> None:
         shared, unit, model = self._shared, self._unit, self._model
@@ -292,8 +363,7 @@ class UnitWorker:
             self._context = context
             self._server.register(context)
             try:
-                async with asyncio.timeout(limit):
-                    result = await shared.substrate.dispatch(dispatch)
+                result = await self._run_dispatch(dispatch, limit)
             except TimeoutError:
                 error = f"timed out after {limit:g} s"
                 result = DispatchResult(exit_code=-1)
@@ -305,6 +375,8 @@ class UnitWorker:
                 self._server.unregister(context.context_id)
                 self._context = None
         self._finish(operation, context, result, error, began)
+        if context.reboot and unit.machine:
+            await self._restart_machine()
 
     def _finish(
         self,
@@ -383,20 +455,22 @@ class UnitWorker:
 
     def _paths(self) -> Paths:
         substrate, model, unit = self._shared.substrate, self._model.name, self._unit.name
-        resources = self._resources()
-        accounts = self._shared.accounts if self._model.type == "caas" else None
+        resources, machine = self._resources(), self._model.machines.get(self._unit.machine)
+        accounts = None if machine is not None else self._shared.accounts
         return Paths(
             charm=substrate.charm_path(model, unit),
             tools=substrate.tools_path(model, unit),
             hook_socket=substrate.hook_socket_path(model, unit),
             resources=resources.target,
             resources_host=resources.source,
-            hostname=unit.replace("/", "-"),
-            subnet=self._shared.settings.subnet,
+            hostname=machine.hostname if machine is not None else unit.replace("/", "-"),
+            subnets=self._shared.settings.subnets,
             passthrough={} if accounts is None else accounts.environment,
         )
 
     def _command_served(self) -> None:
+        if self._context is not None and self._context.reboot == "now":
+            self._rebooting.set()
         if self._context is not None and self._context.changed_now:
             self._context.changed_now = False
             self._shared.persist_soon(self._model)

@@ -1,4 +1,4 @@
-"""What pods tell by themselves, turned into hooks that wait: pure functions over the model."""
+"""What pods and machines tell by themselves, taken up: pure functions over the model."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import datetime
 import re
 from collections.abc import Callable
 
-from localjuju.model import ContainerView, Hook, HookKind, Unit
+from localjuju.model import ContainerView, Hook, HookKind, Model, Unit
 from localjuju.substrate.protocol import Notice, PodEvent
 
 _FRACTION = re.compile(r"\.(\d+)")
@@ -16,6 +16,20 @@ def observe(unit: Unit, event: PodEvent) -> bool:
     """Take up an event of the unit's pod. Return whether the unit changed."""
     reader = _READERS.get(event.kind)
     return reader is not None and reader(unit, event)
+
+
+def observe_machine(model: Model, event: PodEvent) -> bool:
+    """Take up that a machine went down, with all units on it. Return whether it is such an event.
+
+    Its worker brings it up again.
+    """
+    machine = model.machines.get(event.machine)
+    if event.kind != "machine" or machine is None:
+        return False
+    machine.ready = event.healthy
+    for unit in model.units_on(machine.id):
+        unit.pod_ready = unit.pod_ready and event.healthy
+    return True
 
 
 def newest(view: ContainerView) -> str:

@@ -251,6 +251,9 @@ class FakeSubstrate:
     def tools_path(self, model: str, unit: str) -> str:
         return "/var/lib/juju/tools"
 
+    def resources_path(self, model: str, unit: str, machine: str) -> Path | None:
+        return None
+
     async def remove_pod(self, model: str, unit: str, *, keep_storage: bool = True) -> None:
         self.pods.pop((model, unit), None)
         self.removed.append(unit)
@@ -365,7 +368,7 @@ class Cloud:
             self.substrate,
             clock=self.clock,
             seed=1,
-            hook_socket=lambda model, unit: self.sockets / unit.replace("/", "-") / "s",
+            hook_socket=lambda model, unit, machine: self.sockets / unit.replace("/", "-") / "s",
         )
         await self.engine.start()
         if add_model and "m" not in self.engine.models:

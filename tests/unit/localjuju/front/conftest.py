@@ -188,7 +188,7 @@ class HostSubstrate:
     async def prepare(self) -> None:
         self._queue = asyncio.Queue()
 
-    async def charm_python(self) -> str | None:
+    async def charm_python(self, image: str = "") -> str | None:
         return self._python
 
     async def ensure_pod(self, spec: PodSpec, hook_socket: Path) -> None:
@@ -213,6 +213,9 @@ class HostSubstrate:
 
     def tools_path(self, model: str, unit: str) -> str:
         return str(self._root / "tools")
+
+    def resources_path(self, model: str, unit: str, machine: str) -> Path | None:
+        return None
 
     async def remove_pod(self, model: str, unit: str, *, keep_storage: bool = True) -> None:
         shutil.rmtree(self._folder(model, unit), ignore_errors=True)
@@ -314,7 +317,9 @@ class EngineThread:
         self.engine = Engine(
             self.settings,
             substrate,
-            hook_socket=lambda model, unit: self.root / "h" / unit.replace("/", "-") / "s",
+            hook_socket=lambda model, unit, machine: (
+                self.root / "h" / unit.replace("/", "-") / "s"
+            ),
         )
         await self.engine.start()
         server = Server(self.engine)

@@ -80,7 +80,7 @@ class World:
             resources="/var/lib/juju/agents/unit-web-0/resources",
             resources_host=folder / "resources",
             hostname="web-0",
-            subnet="10.20.0.0/20",
+            subnets={"alpha": "10.20.0.0/20"},
         )
         self.model = Model(name="test", uuid="0b4b1c1e-6c1b-4d6e-8e0e-3a4f5b6c7d8e")
         self._charm("web", {"database": "requirer", "cluster": "peer"})

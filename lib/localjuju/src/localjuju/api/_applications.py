@@ -31,24 +31,32 @@ async def deploy(call: Call) -> Data:
     params = call.params
     model = call.model
     async with call.intake:
-        charm = await take_in_charm(call, params.text("path"))
+        charm = await take_in_charm(call, params.text("path"), params.text("constraints"))
         name = params.optional("app") or charm.name
         values = params.mapping("resources")
         if name in model.applications:  # before files are copied for nothing
             raise ChangeError(f'cannot add application "{name}": application already exists')
         resources = await take_in_resources(call, charm, values)
+        units = 0 if charm.subordinate else 1
+        if params.raw.get("units") is not None:
+            units = params.number("units")
+            if charm.subordinate:
+                raise ChangeError("subordinate application must be deployed without units")
 
         app = await call.change(
             lambda model: changes.deploy(
                 model,
                 charm,
                 name,
-                units=params.number("units"),
+                units=units,
                 config=params.mapping("config"),
                 resources=resources,
                 trust=params.flag("trust"),
                 storage=params.mapping("storage"),
                 constraints=params.text("constraints"),
+                bindings=params.mapping("bindings"),
+                placement=params.texts("placement"),
+                spaces=list(call.engine.settings.subnets),
                 now=call.now,
             )
         )
@@ -63,7 +71,9 @@ async def refresh(call: Call) -> Data:
     app = find_application(call)
     async with call.intake:
         path = params.optional("path")
-        charm = await take_in_charm(call, path) if path is not None else None
+        charm = None
+        if path is not None:
+            charm = await take_in_charm(call, path, app.constraints)
         declared = charm or call.model.charm_of(app.name)
         resources = await take_in_resources(call, declared, params.mapping("resources"))
 
@@ -119,7 +129,8 @@ async def remove_relation(call: Call) -> str:
 async def add_unit(call: Call) -> list[str]:
     """Add units; return their names."""
     app, count, now = call.params.text("app"), call.params.number("count"), call.now
-    units = await call.change(lambda model: changes.add_units(model, app, count, now))
+    places = call.params.texts("placement")
+    units = await call.change(lambda model: changes.add_units(model, app, count, now, places))
     return [unit.name for unit in units]
 
 
@@ -130,12 +141,17 @@ async def scale(call: Call) -> None:
 
 
 async def remove_unit(call: Call) -> list[str]:
-    """Begin to remove the newest units of an application; return their names."""
+    """Begin to remove the newest units of an application, or named ones; return their names."""
     params = call.params
-    app, count, now = params.text("app"), params.number("count"), call.now
+    units = params.texts("units")
+    app, count, now = params.optional("app") or "", params.number("count"), call.now
     force, storage = params.flag("force"), params.flag("destroy_storage")
 
     def edit(model: Model) -> list[str]:
+        if units:
+            for name in units:
+                changes.remove_named_unit(model, name, force=force, destroy_storage=storage)
+            return units
         leaving = changes.remove_units(
             model, app, count, now, force=force, destroy_storage=storage
         )
@@ -192,6 +208,13 @@ async def expose(call: Call) -> None:
     await call.change(lambda model: changes.set_exposed(model, app, exposed=exposed))
 
 
+async def bind(call: Call) -> None:
+    """Bind endpoints of an application to spaces."""
+    app, bindings = call.params.text("app"), call.params.mapping("bindings")
+    spaces = list(call.engine.settings.subnets)
+    await call.change(lambda model: changes.bind(model, app, bindings, spaces))
+
+
 async def show_application(call: Call) -> Data:
     """Return an application, as `juju show-application` prints it."""
     return views.show_application(call.model, find_application(call))
@@ -223,6 +246,7 @@ METHODS: dict[str, Method] = {
     "set_config": set_config,
     "trust": trust,
     "expose": expose,
+    "bind": bind,
     "show_application": show_application,
     "actions": list_actions,
     "resources": list_resources,

@@ -77,8 +77,8 @@ class EngineLike(Protocol):
         """Apply an edit to a model and store it."""
         ...
 
-    async def add_model(self, name: str, config: Mapping[str, Value]) -> Model:
-        """Add an empty model."""
+    async def add_model(self, name: str, config: Mapping[str, Value], kind: str = ...) -> Model:
+        """Add an empty model of pods, or of machines."""
         ...
 
     async def destroy_model(self, name: str, *, force: bool = False) -> None:

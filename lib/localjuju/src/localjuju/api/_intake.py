@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import os
 import shutil
+import subprocess
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol, cast, runtime_checkable
@@ -14,7 +15,7 @@ import yaml
 
 from localjuju import charm as charms
 from localjuju.api._calls import Call, EngineLike
-from localjuju.changes import ChangeError
+from localjuju.changes import IMAGE, ChangeError, constraint
 from localjuju.model import Charm, Model, Resource
 
 _IMAGE_FILES = (".yaml", ".yml", ".json")
@@ -24,11 +25,16 @@ _IMAGE_FILES = (".yaml", ".yml", ".json")
 class _TellsPython(Protocol):
     """A substrate that knows which Python its charm containers have."""
 
-    async def charm_python(self) -> str | None: ...
+    async def charm_python(self, image: str = "") -> str | None: ...
 
 
-async def take_in_charm(call: Call, path: str) -> Charm:
+async def take_in_charm(call: Call, path: str, constraints: str = "") -> Charm:
     """Bring a charm into the engine's store, and check that it can run here.
+
+    Args:
+        call: The request, about the model that gets the charm.
+        path: A packed charm, or a folder.
+        constraints: Those of the application: they may name the image of its machines.
 
     Raises:
         CharmError: It is no charm, or was packed for another Python.
@@ -36,8 +42,12 @@ async def take_in_charm(call: Call, path: str) -> Charm:
     folder = call.engine.settings.home / "charms"
     charm = await asyncio.to_thread(charms.take_in, Path(path), folder)
     substrate: object = call.engine.substrate
-    if isinstance(substrate, _TellsPython):
-        charms.refuse_python(charm, await substrate.charm_python())
+    image = ""
+    if call.model.has_machines:
+        default = call.engine.settings.machine_image
+        image = constraint(constraints, IMAGE) or default
+    if isinstance(substrate, _TellsPython) and (image or not call.model.has_machines):
+        charms.refuse_python(charm, await substrate.charm_python(image))
     return charm
 
 
@@ -66,7 +76,7 @@ def _resource(home: Path, charm: Charm, name: str, value: str) -> Resource:
         path = Path(value)
         if value.endswith(_IMAGE_FILES) and path.is_file():
             return _described_image(home, name, path)
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, subprocess.SubprocessError, yaml.YAMLError) as error:
         raise ChangeError(f'cannot read resource "{name}" from {value}: {error}') from error
     if value.startswith((".", "/")) or not value:
         raise ChangeError(
@@ -105,7 +115,9 @@ def _stored_file(home: Path, name: str, path: Path) -> Resource:
     if not target.exists():
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         fresh = target.with_suffix(".incoming")
-        shutil.copyfile(path, fresh)
+        # Blocks are shared where the file system can do that; a link would follow its owner's
+        # changes.
+        subprocess.run(("cp", "--reflink=auto", "--", str(path), str(fresh)), check=True)
         fresh.chmod(0o644)
         fresh.rename(target)
     return Resource(name, "file", str(target))

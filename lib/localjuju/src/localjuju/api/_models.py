@@ -46,7 +46,8 @@ async def add_model(call: Call) -> str:
         )
     scratch = Model(name=name, uuid="")
     changes.set_model_config(scratch, call.params.mapping("config"))
-    model = await call.engine.add_model(name, scratch.config)
+    kind = identity.CLOUDS[call.params.optional("cloud") or identity.CLOUD]
+    model = await call.engine.add_model(name, scratch.config, kind)
     return model.uuid
 
 
@@ -105,7 +106,13 @@ async def model_status(call: Call) -> Data:
     selectors = call.params.texts("selectors")
     utc = call.params.flag("utc")
     return {
-        "status": status(call.model, call.now, selectors=selectors, utc=utc),
+        "status": status(
+            call.model,
+            call.now,
+            settings=call.engine.settings,
+            selectors=selectors,
+            utc=utc,
+        ),
         "relations": relations(call.model, selectors),
     }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from localjuju import changes, views
 from localjuju.api._calls import Call, Data, Method
 from localjuju.changes import ChangeError
-from localjuju.model import Life
+from localjuju.model import Life, Machine
 
 CHARM = "charm"
 
@@ -40,9 +40,17 @@ async def resolved(call: Call) -> list[str]:
 
 
 async def exec_argv(call: Call) -> Data:
-    """Return the command line that runs a command in a unit's container."""
+    """Return the command line that runs a command in a unit's container, or on a machine."""
     model, params = call.model, call.params
-    unit = model.units[changes.resolve_unit(model, params.text("unit"))]
+    argv, tty = params.texts("argv"), params.flag("tty")
+    target = params.text("unit")
+    if target.isdigit():
+        return _machine_argv(call, changes.machine(model, target), argv, tty=tty)
+    unit = model.units[changes.resolve_unit(model, target)]
+    if unit.machine:
+        if params.optional("container"):
+            raise ChangeError(f'unit "{unit.name}" is on a machine: it has no containers')
+        return _machine_argv(call, changes.machine(model, unit.machine), argv, tty=tty)
     container = params.optional("container") or CHARM
     known = {CHARM, *model.charm_of(unit.app).containers}
     if container not in known:
@@ -52,10 +60,15 @@ async def exec_argv(call: Call) -> Data:
         )
     if not unit.pod_ready and unit.life is Life.ALIVE:
         raise ChangeError(f'unit "{unit.name}" does not run yet')
-    argv = call.engine.substrate.exec_argv(
-        model.name, unit.name, container, params.texts("argv"), tty=params.flag("tty")
-    )
-    return {"argv": argv, "unit": unit.name, "container": container}
+    command = call.engine.substrate.exec_argv(model.name, unit.name, container, argv, tty=tty)
+    return {"argv": command, "unit": unit.name, "container": container}
+
+
+def _machine_argv(call: Call, machine: Machine, argv: list[str], *, tty: bool) -> Data:
+    if not machine.ready:
+        raise ChangeError(f"machine {machine.id} does not run yet")
+    command = call.engine.substrate.machine_argv(call.model.name, machine.id, argv, tty=tty)
+    return {"argv": command, "machine": machine.id}
 
 
 METHODS: dict[str, Method] = {

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
+from localjuju.changes import _machines
+from localjuju.changes._constraints import check_constraints
 from localjuju.changes._errors import ChangeError, alive_application, application
 from localjuju.changes._errors import unit as find_unit
 from localjuju.changes._offers import check_no_connections
 from localjuju.changes._options import check_config
-from localjuju.changes._relations import new_relation
+from localjuju.changes._relations import INFO, new_relation
 from localjuju.model import (
+    ALPHA,
     Application,
     Charm,
     Life,
@@ -31,7 +34,6 @@ from localjuju.values import ValueTypeError, coerce
 STORAGE_LOCATION = "/var/lib/juju/storage"
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]*[a-z][a-z0-9]*)*")
 _SIZE = re.compile(r"[0-9]+(\.[0-9]+)?[MGTPEZY](i?B)?")
-_CONSTRAINT = re.compile(r"[a-z][a-z-]*=\S*")
 
 
 def add_charm(model: Model, charm: Charm) -> str:
@@ -54,6 +56,9 @@ def deploy(
     trust: bool = False,
     storage: Mapping[str, str] | None = None,
     constraints: str = "",
+    bindings: Mapping[str, str] | None = None,
+    placement: Sequence[str] = (),
+    spaces: Collection[str] = (ALPHA,),
     now: float = 0.0,
 ) -> Application:
     """Add a charm and an application that runs it; see `add_application`.
@@ -75,6 +80,9 @@ def deploy(
             trust=trust,
             storage=storage,
             constraints=constraints,
+            bindings=bindings,
+            placement=placement,
+            spaces=spaces,
             now=now,
         )
     except ChangeError:
@@ -116,6 +124,9 @@ def add_application(
     trust: bool = False,
     storage: Mapping[str, str] | None = None,
     constraints: str = "",
+    bindings: Mapping[str, str] | None = None,
+    placement: Sequence[str] = (),
+    spaces: Collection[str] = (ALPHA,),
     now: float = 0.0,
 ) -> Application:
     """Add an application with its peer relations and first units.
@@ -129,7 +140,11 @@ def add_application(
         resources: Values of the charm's resources; every image must be given.
         trust: Whether its units may use the cluster's API.
         storage: Storage name → directive such as `10G` or `pool,10G,2`.
-        constraints: Constraints as the operator wrote them; kept and shown, not enforced.
+        constraints: Constraints as the operator wrote them. `image-id` is followed for machines;
+            the others are kept and shown.
+        bindings: Endpoint or extra binding ("" for all others) → space.
+        placement: Machines for the first units: numbers, or `new`; the others get new ones.
+        spaces: The spaces that there are.
         now: Present time.
 
     Raises:
@@ -145,25 +160,32 @@ def add_application(
         raise ChangeError(
             f'cannot add application "{name}": saas application with same name already exists'
         )
-    if charm.subordinate:
-        raise ChangeError(f'cannot deploy "{name}": subordinate charms are not supported yet')
     if units < 0:
         raise ChangeError(f"cannot deploy {units} units")
+    _check_kind(model, charm, name)
+    if charm.subordinate and placement:
+        raise ChangeError("subordinate application cannot be placed: its principals are")
+    if len(placement) > units:
+        raise ChangeError(f"{len(placement)} placements for {units} unit(s)")
+    _machines.check_placement(model, placement)
+    bound = dict(bindings or {})
+    check_bindings(charm, bound, spaces)
     typed = check_config(charm, config or {})
     given = dict(resources or {})
     check_resources(charm, given)
     directives = dict(storage or {})
-    check_storage(charm, directives)
+    check_storage(model, charm, directives)
     check_constraints(constraints)
     app = Application(
         name,
         charm_url,
-        scale=units,
+        scale=0 if model.has_machines else units,
         config=typed,
         trust=trust,
         constraints=constraints,
         resources=given,
         storage=directives,
+        bindings=bound,
         created=now,
     )
     model.applications[name] = app
@@ -172,7 +194,35 @@ def add_application(
             end = RelationEnd(name, endpoint.name, "peer")
             new_relation(model, endpoint.interface, (end,), endpoint.scope)
     ensure_units(model, name, now)
+    if model.has_machines and not charm.subordinate:
+        _add_on_machines(model, app, units, placement, now)
     return app
+
+
+def _check_kind(model: Model, charm: Charm, name: str) -> None:
+    """Check that a charm can run in a model: in pods, or on machines."""
+    if model.has_machines and charm.containers:
+        raise ChangeError(
+            f'cannot deploy "{name}": charm "{charm.name}" is for Kubernetes, and '
+            f'model "{model.name}" has machines'
+        )
+    if charm.subordinate and not model.has_machines:
+        raise ChangeError(
+            f'cannot deploy "{name}": subordinate charms are not supported in Kubernetes models'
+        )
+
+
+def check_bindings(charm: Charm, bindings: Mapping[str, str], spaces: Collection[str]) -> None:
+    """Check that bindings name endpoints of the charm, and spaces that there are.
+
+    Raises:
+        ChangeError: One does not.
+    """
+    for name, space in bindings.items():
+        if name and name not in charm.endpoints and name not in charm.extra_bindings:
+            raise ChangeError(f'charm "{charm.name}" has no endpoint or binding "{name}" to bind')
+        if space not in spaces:
+            raise ChangeError(f'space "{space}" not found; there are: {", ".join(spaces)}')
 
 
 def check_name(name: str) -> None:
@@ -209,7 +259,7 @@ def check_resources(charm: Charm, given: Mapping[str, Resource]) -> None:
         )
 
 
-def check_storage(charm: Charm, directives: Mapping[str, str]) -> None:
+def check_storage(model: Model, charm: Charm, directives: Mapping[str, str]) -> None:
     """Check storage directives against what the charm declares.
 
     Raises:
@@ -219,20 +269,9 @@ def check_storage(charm: Charm, directives: Mapping[str, str]) -> None:
         if name not in charm.storage:
             raise ChangeError(f'charm "{charm.name}" has no store called "{name}"')
     for name, spec in charm.storage.items():
-        if spec.kind != "filesystem":
+        count = _count(spec, directives.get(name, ""))
+        if spec.kind != "filesystem" and (count or not model.has_machines):
             raise ChangeError(f'block storage "{name}" is not supported for container charms')
-        _count(spec, directives.get(name, ""))
-
-
-def check_constraints(constraints: str) -> None:
-    """Check that constraints look like `mem=2G cpu-power=500`.
-
-    Raises:
-        ChangeError: They do not.
-    """
-    for part in constraints.split():
-        if not _CONSTRAINT.fullmatch(part):
-            raise ChangeError(f'malformed constraint "{part}"')
 
 
 def ensure_units(model: Model, name: str, now: float) -> list[Unit]:
@@ -242,13 +281,51 @@ def ensure_units(model: Model, name: str, now: float) -> list[Unit]:
     out: call this again when that unit is gone.
     """
     app = model.applications[name]
-    if app.life is not Life.ALIVE:
+    if app.life is not Life.ALIVE or model.has_machines:
         return []
     fresh: list[Unit] = []
     for ordinal in range(app.scale):
         unit_name = f"{name}/{ordinal}"
         if unit_name not in model.units:
             fresh.append(_new_unit(model, app, ordinal, now))
+    return fresh
+
+
+def _add_on_machines(
+    model: Model, app: Application, count: int, placement: Sequence[str], now: float
+) -> list[Unit]:
+    """Add units under numbers that were never used, each on its machine."""
+    first = app.next_ordinal
+    fresh = [_new_unit(model, app, first + index, now) for index in range(count)]
+    _machines.place(model, fresh, placement, app.constraints, now)
+    for unit in fresh:
+        unit.workload_status = Status("waiting", "waiting for machine", now)
+    app.scale = sum(unit.life is Life.ALIVE for unit in model.units_of(app.name))
+    return fresh
+
+
+def ensure_subordinates(model: Model, now: float) -> list[Unit]:
+    """Add the units that subordinates lack: one beside each principal that entered the relation.
+
+    Call it again after every change; it returns the new ones.
+    """
+    fresh: list[Unit] = []
+    for relation in model.relations.values():
+        if relation.scope != "container" or relation.life is not Life.ALIVE:
+            continue
+        for end in relation.ends:
+            app = model.applications[end.app]
+            if not model.charm_of(end.app).subordinate or app.life is not Life.ALIVE:
+                continue
+            held = {unit.principal for unit in model.units_of(end.app)}
+            for name in relation.in_scope:
+                principal = model.units.get(name)
+                if principal is None or principal.principal or principal.app == end.app:
+                    continue
+                if name not in held and principal.life is Life.ALIVE:
+                    unit = _new_unit(model, app, app.next_ordinal, now)
+                    unit.principal, unit.machine = name, principal.machine
+                    fresh.append(unit)
     return fresh
 
 
@@ -268,7 +345,10 @@ def _attach_storage(model: Model, unit: Unit, spec: StorageSpec) -> None:
     number = model.next_storage_id
     model.next_storage_id += 1
     key = f"{spec.name}/{number}"
-    unit.storage[key] = StorageAttachment(key, spec.name, f"{STORAGE_LOCATION}/{key}", path="")
+    location = f"{STORAGE_LOCATION}/{key}"
+    if model.has_machines and spec.location:  # in pods it is the workload's business
+        location = spec.location if spec.maximum == 1 else f"{spec.location}/{number}"
+    unit.storage[key] = StorageAttachment(key, spec.name, location, path="")
 
 
 def _count(spec: StorageSpec, directive: str) -> int:
@@ -288,15 +368,32 @@ def _count(spec: StorageSpec, directive: str) -> int:
     return count
 
 
-def add_units(model: Model, name: str, count: int, now: float) -> list[Unit]:
+def add_units(
+    model: Model, name: str, count: int, now: float, placement: Sequence[str] = ()
+) -> list[Unit]:
     """Add units to an application.
 
+    Args:
+        model: The model.
+        name: The application.
+        count: How many.
+        now: Present time.
+        placement: Machines for the first of them: numbers, or `new`.
+
     Raises:
-        ChangeError: No such application, or a number that is not positive.
+        ChangeError: No such application or machine, a number that is not positive, or a
+            subordinate: its units come with their principals.
     """
     app = alive_application(model, name)
     if count < 1:
         raise ChangeError("--num-units must be a positive integer")
+    if model.charm_of(name).subordinate:
+        raise ChangeError(f'cannot add unit: application "{name}" is a subordinate')
+    if len(placement) > count:
+        raise ChangeError(f"{len(placement)} placements for {count} unit(s)")
+    _machines.check_placement(model, placement)
+    if model.has_machines:
+        return _add_on_machines(model, app, count, placement, now)
     return scale_application(model, name, app.scale + count, now)
 
 
@@ -310,6 +407,8 @@ def scale_application(model: Model, name: str, scale: int, now: float) -> list[U
         ChangeError: No such application, or a negative number.
     """
     app = alive_application(model, name)
+    if model.has_machines:
+        raise ChangeError("scaling an application is only supported on Kubernetes models")
     if scale < 0:
         raise ChangeError(f'cannot scale application "{name}" to a negative number of units')
     app.scale = scale
@@ -328,12 +427,16 @@ def remove_units(
     force: bool = False,
     destroy_storage: bool = False,
 ) -> list[Unit]:
-    """Begin to remove the units with the highest numbers; return them.
+    """Begin to remove the pods with the highest numbers; return their units.
 
     Raises:
         ChangeError: No such application, a unit's name instead of an application's, or more
             units than there are.
     """
+    if model.has_machines:
+        raise ChangeError(
+            f'invalid unit name "{name}": on machines units are removed by their names'
+        )
     if "/" in name:
         raise ChangeError(
             "k8s models do not support removing named units.\n"
@@ -353,6 +456,33 @@ def remove_units(
         unit.force |= force
         unit.destroy_storage |= destroy_storage
     return leaving
+
+
+def remove_named_unit(
+    model: Model, name: str, *, force: bool = False, destroy_storage: bool = False
+) -> Unit:
+    """Begin to remove a unit from its machine; a machine without units goes, too.
+
+    Raises:
+        ChangeError: No such unit, it belongs to a subordinate, or the units are pods.
+    """
+    if not model.has_machines:
+        raise ChangeError(
+            "k8s models do not support removing named units.\n"
+            "Instead specify an application with --num-units."
+        )
+    unit = find_unit(model, name)
+    if unit.principal:
+        raise ChangeError(
+            f'unit "{name}" is a subordinate, to remove use remove-relation. '
+            f'Note: this will remove all units of "{unit.app}"'
+        )
+    unit.life = Life.DYING if unit.life is Life.ALIVE else unit.life
+    unit.force |= force
+    unit.destroy_storage |= destroy_storage
+    app = model.applications[unit.app]
+    app.scale = sum(other.life is Life.ALIVE for other in model.units_of(unit.app))
+    return unit
 
 
 def remove_application(
@@ -423,7 +553,7 @@ def refresh(
     merged.update(_next_revisions(app, changed))
     check_resources(new, merged)
     directives = app.storage | dict(storage or {})
-    check_storage(new, directives)
+    check_storage(model, new, directives)
     _check_refresh(model, name, new)
     typed = check_config(new, config or {})
     kept = _kept_config(new, app)
@@ -459,7 +589,7 @@ def _check_refresh(model: Model, name: str, new: Charm) -> None:
 
 def _keeps(charm: Charm, app: str, relation: Relation) -> bool:
     for end in relation.ends:
-        if end.app != app:
+        if end.app != app or end.endpoint == INFO:
             continue
         endpoint = charm.endpoints.get(end.endpoint)
         if (
@@ -542,8 +672,19 @@ def set_exposed(model: Model, name: str, *, exposed: bool) -> None:
     alive_application(model, name).exposed = exposed
 
 
+def bind(model: Model, name: str, bindings: Mapping[str, str], spaces: Collection[str]) -> None:
+    """Bind endpoints of an application to spaces; those that are not named stay as they are.
+
+    Raises:
+        ChangeError: No such application, endpoint or space.
+    """
+    app = alive_application(model, name)
+    check_bindings(model.charm_of(name), bindings, spaces)
+    app.bindings = app.bindings | dict(bindings)
+
+
 def set_constraints(model: Model, name: str, constraints: Iterable[str]) -> None:
-    """Set an application's constraints; they are kept and shown, not enforced.
+    """Set an application's constraints; `image-id` counts for machines that it gets from now on.
 
     Raises:
         ChangeError: No such application, or a constraint is malformed.

@@ -10,6 +10,9 @@ from localjuju.changes._errors import endpoints as endpoints_of
 from localjuju.model import Crossing, Endpoint, Life, Model, Relation, RelationEnd
 
 Ends = tuple[RelationEnd, RelationEnd]
+INFO = "juju-info"
+"""An endpoint that every application provides, though no charm declares it."""
+_INFO = Endpoint(INFO, INFO, "provider")
 
 
 def add_relation(model: Model, a: str, b: str) -> Relation:
@@ -35,6 +38,10 @@ def add_relation(model: Model, a: str, b: str) -> Relation:
         _check_limit(model, end, key)
     endpoints = [_endpoint(model, end) for end in ends]
     scope = "container" if any(e.scope == "container" for e in endpoints) else "global"
+    if scope == "container" and not any(model.charm_of(end.app).subordinate for end in ends):
+        raise ChangeError(
+            f'cannot add relation "{key}": container scoped relations need a subordinate'
+        )
     relation = new_relation(model, endpoints[0].interface, ends, scope)
     saas = next((model.saas[end.app] for end in ends if end.app in model.saas), None)
     if saas is not None:
@@ -113,6 +120,8 @@ def infer_ends(model: Model, a: str, b: str) -> Ends:
         raise ChangeError(
             f"cannot add relation between saas applications {a!r} and {b!r}".replace("'", '"')
         )
+    declared = [pair for pair in pairs if all(end.endpoint != INFO for end in pair)]
+    pairs = declared or pairs
     if not pairs:
         raise ChangeError("no relations found")
     if len(pairs) > 1:
@@ -122,7 +131,8 @@ def infer_ends(model: Model, a: str, b: str) -> Ends:
 
 def _candidates(model: Model, name: str) -> list[RelationEnd]:
     app, endpoint = _split(name)
-    endpoints = endpoints_of(model, app)
+    declared = endpoints_of(model, app)
+    endpoints = declared if app in model.saas else {INFO: _INFO} | dict(declared)
     if endpoint and endpoint not in endpoints:
         raise ChangeError(f'application "{app}" has no "{endpoint}" relation')
     names = [endpoint] if endpoint else sorted(endpoints)
@@ -139,7 +149,7 @@ def _fits(end: RelationEnd, want: tuple[str, str]) -> bool:
 
 
 def _endpoint(model: Model, end: RelationEnd) -> Endpoint:
-    return endpoints_of(model, end.app)[end.endpoint]
+    return endpoints_of(model, end.app).get(end.endpoint, _INFO)
 
 
 def _aliens(model: Model) -> set[str]:

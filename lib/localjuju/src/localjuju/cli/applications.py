@@ -33,26 +33,29 @@ def remove_relation(session: Session, a: str, b: str | None, force: bool) -> Non
 @command("add-unit")
 @click.argument("app")
 @click.option("-n", "--num-units", default=1, show_default=True, help="How many units to add.")
-@click.option("--to", hidden=True)
+@click.option("--to", help="Machines for them, separated by commas: numbers, or new.")
 @click.option("--attach-storage", hidden=True)
 def add_unit(
     session: Session, app: str, num_units: int, to: str | None, attach_storage: str | None
 ) -> None:
     """Add units to an application."""
-    refuse_placement(to, attach_storage)
-    session.call("add_unit", app=app, count=num_units)
+    refuse_attached_storage(attach_storage)
+    session.call("add_unit", app=app, count=num_units, placement=placement(to))
 
 
-def refuse_placement(to: str | None, attach_storage: str | None) -> None:
-    """Refuse what only machines have.
+def placement(text: str | None) -> list[str]:
+    """Return the machines that `--to 0,new` names."""
+    return [word.strip() for word in (text or "").split(",") if word.strip()]
+
+
+def refuse_attached_storage(attach_storage: str | None) -> None:
+    """Refuse to give a unit the storage of another.
 
     Raises:
-        click.ClickException: One of the two is given.
+        click.ClickException: That is asked for.
     """
-    if to:
-        raise click.ClickException("--to is not supported: there is one host")
     if attach_storage:
-        raise click.ClickException("--attach-storage is not supported on Kubernetes models")
+        raise click.ClickException("--attach-storage is not supported")
 
 
 @command("scale-application")
@@ -67,8 +70,8 @@ def scale_application(session: Session, app: str, scale: int) -> None:
 
 
 @command("remove-unit")
-@click.argument("apps", nargs=-1, required=True, metavar="APPLICATION")
-@click.option("-n", "--num-units", default=0, help="How many units to remove.")
+@click.argument("apps", nargs=-1, required=True, metavar="APPLICATION|UNIT...")
+@click.option("-n", "--num-units", default=0, help="How many pods to remove.")
 @click.option("--no-prompt", "-y", is_flag=True, help="Do not ask.")
 @click.option("--force", is_flag=True, help="Pass over hooks that fail.")
 @click.option("--no-wait", is_flag=True, hidden=True)
@@ -84,11 +87,16 @@ def remove_unit(
     destroy_storage: bool,
     dry_run: bool,
 ) -> None:
-    """Remove the newest units of an application."""
+    """Remove the newest pods of an application, or the named units from their machines."""
     del no_wait
-    if len(apps) != 1:
+    named = all("/" in word for word in apps)
+    if named and num_units:
+        raise click.ClickException("cannot specify both --num-units and units")
+    if len(apps) != 1 and not named:
         raise click.ClickException("only single application supported")
     given: dict[str, Any] = {"app": apps[0], "count": num_units or 1}
+    if named:
+        given["units"] = list(apps)
     units = session.call("remove_unit", dry_run=True, **given)
     told = "\n".join(f"will remove unit {unit}" for unit in units)
     if dry_run:
@@ -96,11 +104,12 @@ def remove_unit(
         return
     confirm(told, no_prompt=no_prompt)
     session.call("remove_unit", force=force, destroy_storage=destroy_storage, **given)
-    session.say(f"scaling down to {_scale(session, apps[0])} units")
+    session.say(told if named else f"scaling down to {_scale(session, apps[0])} units")
 
 
 def _scale(session: Session, app: str) -> int:
-    return session.call("status", selectors=[app])["status"]["applications"][app]["scale"]
+    shown = session.call("status", selectors=[app])["status"]["applications"][app]
+    return shown.get("scale", 0)
 
 
 @command("remove-application")

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import click
 
-from localjuju.cli.applications import refuse_placement, resource_values
+from localjuju.cli.applications import placement, refuse_attached_storage, resource_values
 from localjuju.cli.base import (
     Session,
     absolute,
@@ -29,7 +29,13 @@ _BUNDLE_FILES = (".yaml", ".yml")
 @click.option("--config", multiple=True, help="An option as key=value, or a YAML file of them.")
 @click.option("--resource", "resources", multiple=True, help="name=image, or name=file.")
 @click.option("--storage", multiple=True, help="name=size, or name=pool,size,count.")
-@click.option("--constraints", multiple=True, help="Kept and shown; there is one host.")
+@click.option(
+    "--constraints",
+    multiple=True,
+    help="image-id=IMAGE for its machines; the others are kept and shown.",
+)
+@click.option("--to", help="Machines for its units, separated by commas: numbers, or new.")
+@click.option("--bind", help="Spaces: the one for all endpoints, or endpoint=space, or both.")
 @click.option("--trust", is_flag=True, help="Let it use the cluster's API.")
 @click.option("--overlay", "overlays", multiple=True, help="File to lay over the bundle.")
 @click.option("--dry-run", is_flag=True, help="Only show what a bundle would change.")
@@ -37,9 +43,7 @@ _BUNDLE_FILES = (".yaml", ".yml")
 @click.option("--channel", hidden=True)
 @click.option("--revision", type=int, hidden=True)
 @click.option("--series", hidden=True)
-@click.option("--bind", hidden=True)
 @click.option("--force", is_flag=True, hidden=True)
-@click.option("--to", hidden=True)
 @click.option("--attach-storage", hidden=True)
 @click.option("--map-machines", hidden=True)
 def deploy(
@@ -58,10 +62,10 @@ def deploy(
     CHARM is a packed .charm file or a folder with a charm in it; BUNDLE is a YAML file. Both
     are written as paths: ./web.charm.
     """
-    refuse_placement(to, attach_storage)
+    refuse_attached_storage(attach_storage)
     path = charm_path(charm)
     if path.endswith(_BUNDLE_FILES) or (Path(path) / "bundle.yaml").is_file():
-        _refuse_for_bundle(app, given)
+        _refuse_for_bundle(app, {**given, "to": to})
         _deploy_bundle(session, path, overlays, trust=trust, dry_run=dry_run)
         return
     if overlays:
@@ -72,22 +76,42 @@ def deploy(
         raise click.ClickException(
             "options provided but not supported when deploying a charm: --dry-run"
         )
-    units = given["num_units"]
     deployed = session.call(
         "deploy",
         path=path,
         app=app,
-        units=1 if units is None else units,
+        units=given["num_units"],
         config=config_values(given["config"], app),
         resources=resource_values(given["resources"]),
         storage=pairs(given["storage"], "storage"),
         constraints=" ".join(given["constraints"]),
+        bindings=bindings(given["bind"]),
+        placement=placement(to),
         trust=trust,
     )
     session.say(
         f'Deploying "{deployed["app"]}" from local charm "{deployed["charm"]}", '
         f"revision {deployed['revision']}"
     )
+
+
+def bindings(text: str | None) -> dict[str, str]:
+    """Return endpoint → space of `alpha tunnel=fast`; the space for all others stands under ""."""
+    found: dict[str, str] = {}
+    for word in (text or "").split():
+        endpoint, equals, space = word.partition("=")
+        found.update({endpoint: space} if equals else {"": word})
+    return found
+
+
+@command("bind")
+@click.argument("app")
+@click.argument("words", nargs=-1, required=True, metavar="[SPACE] [ENDPOINT=SPACE...]")
+@click.option("--force", is_flag=True, hidden=True)
+def bind(session: Session, app: str, words: tuple[str, ...], force: bool) -> None:
+    """Bind endpoints of an application to spaces."""
+    del force
+    session.call("bind", app=app, bindings=bindings(" ".join(words)))
 
 
 def charm_path(word: str) -> str:
@@ -138,6 +162,8 @@ def _refuse_for_bundle(app: str | None, given: dict[str, Any]) -> None:
         "resources": "--resource",
         "storage": "--storage",
         "constraints": "--constraints",
+        "to": "--to",
+        "bind": "--bind",
     }
     for key, option in names.items():
         if given[key]:
@@ -208,6 +234,7 @@ def refresh(
     """Give an application another revision of its charm, or other resources.
 
     Its pods are made anew, one hook after the other: stop, upgrade-charm, config-changed, start.
+    On machines the charm's files are replaced: upgrade-charm, config-changed.
     """
     if switch:
         raise click.ClickException("--switch is not supported: there is no store here; use --path")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
+import itertools
 import os
 import re
 import shutil
@@ -16,9 +17,18 @@ import click
 from localjuju import process
 from localjuju.cli.base import rendered
 from localjuju.client import AnswerError, Client, ClientError, connect, settings_of, start_engine
-from localjuju.settings import DEFAULT_HOME, HOME_VARIABLE, Settings, SettingsError, load, save
+from localjuju.settings import (
+    DEFAULT_HOME,
+    HOME_VARIABLE,
+    Settings,
+    SettingsError,
+    Space,
+    load,
+    save,
+)
 
 _INSTANCE = re.compile(r"[a-z][a-z0-9-]{0,19}")
+_SPACE = re.compile(r"[a-z][a-z0-9-]{0,30}")
 _SOCKET_LIMIT = 107
 _LINKS = Path("/sys/class/net")
 _FIXED = ("instance", "subnet", "store_root", "store_runroot")
@@ -50,6 +60,14 @@ def _path_option(name: str, text: str, *, required: bool = True) -> Any:
 @_path_option("--containers-conf", "Podman's CONTAINERS_CONF.", required=False)
 @_path_option("--hook-client", "The hook commands' program; compiled if left out.", required=False)
 @click.option("--warm", is_flag=True, help="Fork charms from a preloaded interpreter.")
+@click.option("--machine-image", default="", help="Image of machines: one that boots systemd.")
+@click.option(
+    "--space",
+    "spaces",
+    multiple=True,
+    metavar="NAME=SUBNET[,gateway][,addresses=FIRST-LAST]",
+    help="Another network of machines; with gateway it leads outwards through this host.",
+)
 def init(
     home: Path,
     instance: str,
@@ -61,6 +79,8 @@ def init(
     containers_conf: Path | None,
     hook_client: Path | None,
     warm: bool,
+    machine_image: str,
+    spaces: tuple[str, ...],
 ) -> None:
     """Write the settings of an engine. Doing it again changes what differs.
 
@@ -80,6 +100,8 @@ def init(
         store_runroot=store_runroot,
         containers_conf="" if containers_conf is None else str(containers_conf),
         warm=warm,
+        machine_image=machine_image,
+        spaces=_checked_spaces(instance, subnet, spaces),
     )
     if len(os.fsencode(wanted.socket)) > _SOCKET_LIMIT:
         raise click.ClickException(
@@ -122,6 +144,8 @@ def _refuse_taken(instance: str) -> None:
 def _replace(held: Settings, wanted: Settings) -> None:
     """Make room for other settings: refuse what cannot change, stop an engine that runs."""
     changed = [name for name in _FIXED if getattr(held, name) != getattr(wanted, name)]
+    if not set(held.spaces) <= set(wanted.spaces):
+        changed.append("spaces")
     if changed and held.database.exists():
         raise click.ClickException(
             f"cannot change {changed[0].replace('_', '-')} from {getattr(held, changed[0])} to "
@@ -152,6 +176,42 @@ def _checked_subnet(text: str) -> str:
     if network.prefixlen > 24:
         raise click.ClickException(f'--subnet "{text}" is too small: use /24 or wider')
     return text
+
+
+def _checked_spaces(instance: str, subnet: str, words: tuple[str, ...]) -> tuple[Space, ...]:
+    from localjuju.substrate import names
+
+    found = tuple(_space(word) for word in words)
+    networks = [("alpha", subnet), *((space.name, space.subnet) for space in found)]
+    for (one, a), (other, b) in itertools.combinations(networks, 2):
+        if one == other or names.space_bridge(instance, one) == names.space_bridge(
+            instance, other
+        ):
+            raise click.ClickException(f'--space "{other}": the name is taken')
+        if ipaddress.IPv4Network(a).overlaps(ipaddress.IPv4Network(b)):
+            raise click.ClickException(f'--space "{other}": {b} overlaps {a} of space "{one}"')
+    return found
+
+
+def _space(word: str) -> Space:
+    """Read `provider=172.16.0.0/24,gateway,addresses=172.16.0.240-172.16.0.254`."""
+    from localjuju.wanted import machine_range
+
+    name, equals, rest = word.partition("=")
+    subnet, *more = rest.split(",")
+    known = [part for part in more if part == "gateway" or part.startswith("addresses=")]
+    if not equals or known != more or not _SPACE.fullmatch(name):
+        raise click.ClickException(
+            f'--space "{word}" is not valid: write NAME=SUBNET[,gateway][,addresses=FIRST-LAST]'
+        )
+    span = next((part for part in more if part != "gateway"), "").removeprefix("addresses=")
+    first, _, last = span.partition("-")
+    space = Space(name, subnet, "gateway" in more, first, last)
+    try:
+        machine_range(space)
+    except ValueError as error:
+        raise click.ClickException(f'--space "{word}" is not valid: {error}') from error
+    return space
 
 
 def _checked_program(path: Path, option: str) -> Path:
@@ -233,7 +293,7 @@ def _status_text(data: dict[str, Any]) -> str:
 @_home
 @click.option("--dry-run", is_flag=True, help="Only show what would be removed.")
 def destroy(home: Path, dry_run: bool) -> None:
-    """Remove every pod, container, network, mount, firewall rule, process and file.
+    """Remove every pod, machine, container, network, mount, firewall rule, process and file.
 
     No hooks run. It works without a running engine, and once more after an interruption.
     """
@@ -302,13 +362,13 @@ def _would_remove(settings: Settings) -> list[str]:
             store.close()
         except StoreError as error:
             raise click.ClickException(str(error)) from error
-        lines += [
-            f"pod of {unit} in model {name}"
-            for name, model in sorted(models.items())
-            for unit in sorted(model.units)
-        ]
+        for name, model in sorted(models.items()):
+            pods = sorted(unit.name for unit in model.units.values() if not unit.machine)
+            lines += [f"pod of {unit} in model {name}" for unit in pods]
+            lines += [f"machine {number} in model {name}" for number in sorted(model.machines)]
     lines += [
         f"network {names.network(settings.instance)}",
+        *(f"network {names.space_network(settings.instance, s.name)}" for s in settings.spaces),
         f"firewall table {names.table(settings.instance)}",
         f"folder {names.runtime_dir(settings)}",
         f"folder {settings.home}",

@@ -42,24 +42,27 @@ def add_model(
     credential: str | None,
     owner: str | None,
 ) -> None:
-    """Add an empty model."""
+    """Add an empty model.
+
+    CLOUD tells what its units are: pods (podman, the default), or on machines (localhost).
+    """
     del credential, owner
     if controller not in {None, identity.CONTROLLER}:
         raise click.ClickException(f"controller {controller} not found")
-    if cloud not in {None, identity.CLOUD, f"{identity.CLOUD}/{identity.REGION}"}:
-        raise click.ClickException(f"cloud {cloud} not found; there is {identity.CLOUD}")
+    place, _, region = (cloud or identity.CLOUD).partition("/")
+    if place not in identity.CLOUDS or region not in {"", identity.REGION}:
+        known = ", ".join(sorted(identity.CLOUDS))
+        raise click.ClickException(f"cloud {cloud} not found; there are: {known}")
     values: dict[str, Any] = {}
     for word in config:
         if is_path(word) or word.endswith((".yaml", ".yml")):
             values |= from_yaml(read_text(word)) or {}
         else:
             values |= option_values([word])
-    session.ask("add_model", name=name, config=values)
+    session.ask("add_model", name=name, config=values, cloud=place)
     if not no_switch:
         session.switch(name)
-    session.say(
-        f"Added '{name}' model on {identity.CLOUD}/{identity.REGION} for user '{identity.USER}'"
-    )
+    session.say(f"Added '{name}' model on {place}/{identity.REGION} for user '{identity.USER}'")
 
 
 @command("destroy-model", model=False)
@@ -164,6 +167,26 @@ def switch(session: Session, name: str | None) -> None:
     session.switch(model)
     before = f"{identity.CONTROLLER}:{identity.USER}/{current}" if current else "(none)"
     session.say(f"{before} -> {identity.CONTROLLER}:{identity.USER}/{model}")
+
+
+@command("clouds", formats=("tabular", "json", "yaml"), model=False)
+@click.option("-c", "--controller", hidden=True)
+@click.option("--client", is_flag=True, hidden=True)
+@click.option("--all", "all_", is_flag=True, hidden=True)
+def clouds(session: Session, controller: str | None, client: bool, all_: bool) -> None:
+    """List the clouds that models can be on: of pods, and of machines."""
+    del controller, client, all_
+    data: dict[str, Any] = {
+        name: {
+            "defined": "built-in",
+            "type": identity.PROVIDERS[kind],
+            "auth-types": [],
+            "regions": {identity.REGION: {}},
+            "description": f"{'Pods' if kind == 'caas' else 'Machines'} of this host",
+        }
+        for name, kind in sorted(identity.CLOUDS.items())
+    }
+    session.show(data, tables.clouds)
 
 
 @command("controllers", formats=("tabular", "json", "yaml"), model=False)

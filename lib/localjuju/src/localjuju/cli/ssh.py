@@ -1,4 +1,4 @@
-"""A shell in a unit's container, and files to and from it."""
+"""A shell in a unit's container or on a machine, and files to and from it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from localjuju.cli.base import Session, command
 @click.option("--proxy", is_flag=True, hidden=True)
 @click.option("--pty", type=bool, default=None, help="Whether to use a terminal.")
 @click.option("--remote", is_flag=True, hidden=True)
-@click.argument("target", metavar="[USER@]UNIT")
+@click.argument("target", metavar="[USER@]UNIT|MACHINE")
 @click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[COMMAND...]")
 def ssh(
     session: Session,
@@ -32,7 +32,7 @@ def ssh(
     target: str,
     words: tuple[str, ...],
 ) -> None:
-    """Run a command, or a shell, in a container of a unit."""
+    """Run a command, or a shell, in a container of a unit, or on a machine as root."""
     del no_host_key_checks, proxy, remote
     tty = (sys.stdin.isatty() and sys.stdout.isatty()) if pty is None else pty
     # As with a real ssh, words are joined and a shell takes them apart again.
@@ -60,9 +60,10 @@ def scp(
     proxy: bool,
     words: tuple[str, ...],
 ) -> None:
-    """Copy files between this host and a container of a unit.
+    """Copy files between this host and a container of a unit, or a machine.
 
-    SOURCE or TARGET is UNIT:PATH. Folders need -r after --, as in: scp -- -r a/0:/etc/x .
+    SOURCE or TARGET is UNIT:PATH or MACHINE:PATH. Folders need -r after --, as in:
+    scp -- -r a/0:/etc/x .
     """
     del no_host_key_checks, proxy
     recursive = any(word.startswith("-") and "r" in word for word in words)

@@ -47,13 +47,16 @@ def status(data: Data, *, with_relations: bool, with_storage: bool) -> str:
     """
     shown: Data = data["status"]
     sections = [_model(shown)]
+    has_machines = shown["model"]["type"] == "iaas"
     if shown.get("application-endpoints"):
         sections.append(_saas(shown["application-endpoints"]))
     if shown["applications"]:
-        sections.append(_applications(shown))
+        sections.append(_applications(shown, has_machines=has_machines))
     units = {n: u for a in shown["applications"].values() for n, u in a.get("units", {}).items()}
     if units:
-        sections.append(_units(units))
+        sections.append(_units(units, has_machines=has_machines))
+    if shown["machines"]:
+        sections.append(machines(shown))
     if shown.get("offers"):
         sections.append(_offers(shown["offers"]))
     if with_relations and data["relations"]:
@@ -166,53 +169,105 @@ def show_offer(found: Data) -> str:
     return table(header, rows)
 
 
-def _applications(shown: Data) -> str:
+def _applications(shown: Data, *, has_machines: bool) -> str:
     rows: list[list[Any]] = []
     for name in sorted(shown["applications"], key=natural):
         app = shown["applications"][name]
         state = app["application-status"]
-        units = len(app.get("units", {}))
-        scale = app.get("scale", 0)
-        rows.append(
-            [
-                name,
-                app.get("version", "").partition("\n")[0][:30],
-                state["current"],
-                str(scale) if units == scale else f"{units}/{scale}",
-                app["charm-name"],
-                app.get("charm-channel", ""),
-                app["charm-rev"],
-                app.get("address", ""),
-                "yes" if app["exposed"] else "no",
-                state.get("message", ""),
-            ]
-        )
-    header = ["App", "Version", "Status", "Scale", "Charm", "Channel", "Rev", "Address"]
+        units = _count(shown, name)
+        scale = units if has_machines else app.get("scale", 0)
+        row = [
+            name,
+            app.get("version", "").partition("\n")[0][:30],
+            state["current"],
+            str(scale) if units == scale else f"{units}/{scale}",
+            app["charm-name"],
+            app.get("charm-channel", ""),
+            app["charm-rev"],
+            app.get("address", ""),
+            "yes" if app["exposed"] else "no",
+            state.get("message", ""),
+        ]
+        rows.append(row[:7] + row[8:] if has_machines else row)
+    header = ["App", "Version", "Status", "Scale", "Charm", "Channel", "Rev"]
+    header += [] if has_machines else ["Address"]
     return table([*header, "Exposed", "Message"], rows, right=(3, 6))
 
 
-def _units(units: Data) -> str:
+def _count(shown: Data, app: str) -> int:
+    """Return how many units an application has, those beside a principal's included."""
+    apps = shown["applications"]
+    beside = (
+        name
+        for other in apps[app].get("subordinate-to", ())
+        for unit in apps.get(other, {}).get("units", {}).values()
+        for name in unit.get("subordinates", {})
+    )
+    own = sum(name.partition("/")[0] == app for name in beside)
+    return own + len(apps[app].get("units", {}))
+
+
+def _units(units: Data, *, has_machines: bool) -> str:
     rows: list[list[Any]] = []
     for name in sorted(units, key=natural):
-        unit = units[name]
-        workload, agent = unit["workload-status"], unit["juju-status"]
-        message = workload.get("message", "")
-        doing = _HOOK.fullmatch(agent.get("message", ""))
-        if agent["current"] == "executing" and doing:
-            message = f"({doing['name']}) {message}"
-        elif agent["current"] == "allocating" and not message:
-            message = agent.get("message", "")
-        rows.append(
-            [
-                name + ("*" if unit.get("leader") else ""),
-                workload["current"],
-                agent["current"],
-                unit.get("address", ""),
-                ",".join(unit.get("open-ports", [])),
-                message,
-            ]
-        )
-    return table(["Unit", "Workload", "Agent", "Address", "Ports", "Message"], rows)
+        rows.append(_unit(name, units[name], has_machines=has_machines))
+        for beside, unit in sorted(units[name].get("subordinates", {}).items()):
+            rows.append(_unit(f"  {beside}", unit, has_machines=has_machines))
+    address = ["Machine", "Public address"] if has_machines else ["Address"]
+    return table(["Unit", "Workload", "Agent", *address, "Ports", "Message"], rows)
+
+
+def _unit(name: str, unit: Data, *, has_machines: bool) -> list[Any]:
+    workload, agent = unit["workload-status"], unit["juju-status"]
+    message = workload.get("message", "")
+    doing = _HOOK.fullmatch(agent.get("message", ""))
+    if agent["current"] == "executing" and doing:
+        message = f"({doing['name']}) {message}"
+    elif agent["current"] == "allocating" and not message:
+        message = agent.get("message", "")
+    if has_machines:
+        place = [unit.get("machine", ""), unit.get("public-address", "")]
+    else:
+        place = [unit.get("address", "")]
+    return [
+        name + ("*" if unit.get("leader") else ""),
+        workload["current"],
+        agent["current"],
+        *place,
+        ",".join(unit.get("open-ports", [])),
+        message,
+    ]
+
+
+def machines(data: Data) -> str:
+    """Return the machines of a model."""
+    rows = [
+        [
+            number,
+            machine["juju-status"]["current"],
+            machine.get("dns-name", ""),
+            machine.get("instance-id", "pending"),
+            "",
+            machine["machine-status"].get("message", ""),
+        ]
+        for number, machine in data["machines"].items()
+    ]
+    return table(["Machine", "State", "Address", "Inst id", "AZ", "Message"], rows)
+
+
+def spaces(data: Sequence[Data]) -> str:
+    """Return the spaces with their subnets."""
+    rows = [[entry["name"], ", ".join(entry["subnets"])] for entry in data]
+    return table(["Name", "Subnets"], rows)
+
+
+def clouds(data: Data) -> str:
+    """Return the clouds that models can be on."""
+    rows = [
+        [name, len(entry["regions"]), *entry["regions"], entry["type"], entry["description"]]
+        for name, entry in data.items()
+    ]
+    return table(["Cloud", "Regions", "Default", "Type", "Description"], rows)
 
 
 def _relations(relations: Sequence[Data]) -> str:

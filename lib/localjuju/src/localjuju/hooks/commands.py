@@ -11,7 +11,6 @@ from localjuju.hooks.session import Session
 NOT_SUPPORTED = (
     "add-metric",
     "credential-get",
-    "juju-reboot",
     "k8s-raw-get",
     "k8s-raw-set",
     "k8s-spec-get",

@@ -60,11 +60,11 @@ def _check_bags(session: Session) -> None:
 
 
 def _refresh_network(session: Session) -> None:
-    keys = resolver.network_keys(session.unit, session.model)
     for relation in session.relations().values():
         bag = relation.unit_bags.get(session.unit_name)
         if bag is not None:
-            write(bag, keys)
+            endpoint = session.own_end(relation).endpoint
+            write(bag, resolver.network_keys(session.unit, session.model, endpoint))
 
 
 def _commit_secrets(session: Session) -> None:

@@ -73,6 +73,11 @@ class HookContext:
         self._session.changed_now = value
 
     @property
+    def reboot(self) -> str:
+        """When the charm wants its machine restarted: `now`, or `after` the hook; empty: not."""
+        return self._session.reboot
+
+    @property
     def outcome(self) -> ActionOutcome | None:
         """What the action has said of itself so far; None outside an action."""
         return self._session.outcome

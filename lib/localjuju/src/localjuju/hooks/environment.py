@@ -75,9 +75,9 @@ def _common(session: Session, context_id: str) -> dict[str, str]:
         "JUJU_VERSION": JUJU_VERSION,
         "CLOUD_API_VERSION": "",
         "JUJU_API_ADDRESSES": " ".join(paths.api_addresses),
-        "JUJU_PRINCIPAL_UNIT": "",
+        "JUJU_PRINCIPAL_UNIT": session.unit.principal,
         "JUJU_AVAILABILITY_ZONE": "",
-        "JUJU_MACHINE_ID": "",
+        "JUJU_MACHINE_ID": session.unit.machine,
         **{
             name: str(model.config.get(option, default))
             for name, (option, default) in _PROXIES.items()

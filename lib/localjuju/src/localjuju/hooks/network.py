@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Mapping
 from typing import Any
 
+from localjuju.facts import ingress_address, interface_of
 from localjuju.model import Charm, Model
-
-
-def ingress_address(model: Model, unit: str) -> str:
-    """Return where others reach the unit's application: the service, else the pod."""
-    record = model.units[unit]
-    return model.applications[record.app].service_address or record.address
 
 
 def bindings(charm: Charm) -> set[str]:
@@ -19,29 +15,35 @@ def bindings(charm: Charm) -> set[str]:
     return {*charm.endpoints, *charm.extra_bindings}
 
 
-def network_info(model: Model, unit: str, hostname: str, subnet: str) -> dict[str, Any]:
+def network_info(
+    model: Model, unit: str, binding: str, hostname: str, subnets: Mapping[str, str]
+) -> dict[str, Any]:
     """Return network-get's answer.
 
     Args:
         model: The model.
         unit: The unit that asks.
-        hostname: The pod's host name.
-        subnet: Network of the pods, CIDR; empty = only the pod's own address.
+        binding: The endpoint or extra binding that it asks for.
+        hostname: The host name of its pod or machine.
+        subnets: Space → network, CIDR; without one, the unit's own address stands for it.
     """
-    pod = model.units[unit].address
-    ingress = ingress_address(model, unit)
-    cidr = str(ipaddress.ip_network(subnet, strict=False)) if subnet else _host_network(pod)
+    record = model.units[unit]
+    space, interface = interface_of(record, model, binding)
+    ingress = ingress_address(record, model, binding)
+    subnet, own = subnets.get(space, ""), interface.address
     return {
         "bind-addresses": [
             {
-                "interface-name": "eth0",
-                "addresses": [{"hostname": hostname, "value": pod, "cidr": cidr}],
+                "interface-name": interface.name,
+                "addresses": [
+                    {"hostname": hostname, "value": own, "cidr": _network(subnet or own)}
+                ],
             }
         ],
-        "egress-subnets": [_host_network(ingress)] if ingress else [],
+        "egress-subnets": [_network(ingress)] if ingress else [],
         "ingress-addresses": [ingress] if ingress else [],
     }
 
 
-def _host_network(address: str) -> str:
-    return str(ipaddress.ip_network(address)) if address else ""
+def _network(address: str) -> str:
+    return str(ipaddress.ip_network(address, strict=False)) if address else ""

@@ -57,7 +57,7 @@ def _arguments(session: Session, call: Call) -> tuple[str, list[str]]:
     if not words:
         raise UsageError("no port or range specified")
     port = parse_port(words[0])
-    if "-" in port:
+    if "-" in port and not session.model.has_machines:
         raise CommandError(
             "port ranges are not supported for k8s applications, please specify a single port"
         )

@@ -63,8 +63,13 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def _copy(source: Path, path: Path) -> None:
-    if path.is_file() and filecmp.cmp(source, path, shallow=True):
+    """Make `path` the stored file: the same one where that can be, since it may be large."""
+    if path.is_file() and (path.samefile(source) or filecmp.cmp(source, path, shallow=True)):
         return
     fresh = path.with_name(f".{path.name}.new")
-    shutil.copy2(source, fresh)
+    fresh.unlink(missing_ok=True)
+    try:
+        fresh.hardlink_to(source)
+    except OSError:  # another file system
+        shutil.copy2(source, fresh)
     fresh.replace(path)

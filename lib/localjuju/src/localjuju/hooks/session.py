@@ -47,7 +47,7 @@ class Paths:
         resources: The folder with the unit's resources.
         resources_host: The same folder on this host.
         hostname: The pod's host name.
-        subnet: Network of the pods, CIDR.
+        subnets: Space → its network, CIDR.
         passthrough: Variables of the charm container itself that hooks see too
             (`KUBERNETES_SERVICE_HOST`, …).
         api_addresses: What hooks see as the controller's addresses.
@@ -59,7 +59,7 @@ class Paths:
     resources: str
     resources_host: Path
     hostname: str = ""
-    subnet: str = ""
+    subnets: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
     passthrough: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
     api_addresses: tuple[str, ...] = ("127.0.0.1:17070",)
 
@@ -72,6 +72,7 @@ class Session:
         all_models: Returns every model, for what crosses the border of this one.
         buffer: Effects that wait for the end of the hook.
         action: What the action said, None outside an action.
+        reboot: When the machine is to be restarted: `now`, or `after` this hook; empty: not.
         changed_now: An immediate effect touched the model and is not persisted yet.
         others: Bags of remote units that are not members, and application bags, as first read:
             they stay as they are for this hook only.
@@ -88,6 +89,7 @@ class Session:
     buffer: Buffer = dataclasses.field(default_factory=Buffer)
     outcome: ActionOutcome | None = None
     changed_now: bool = False
+    reboot: str = ""
     others: dict[tuple[int, str], dict[str, str]] = dataclasses.field(
         default_factory=dict[tuple[int, str], dict[str, str]]
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from localjuju import resolver
+from localjuju import facts, resolver
 from localjuju.hooks import network
 from localjuju.hooks.command import NOTHING, Call, Command, CommandError
 from localjuju.hooks.flags import Flag, UsageError
@@ -184,12 +184,15 @@ def _network_get(session: Session, call: Call) -> Any:
     if names[0] not in network.bindings(session.charm):
         raise CommandError(f'no network config found for binding "{names[0]}"')
     paths = session.paths
-    info = network.network_info(session.model, session.unit_name, paths.hostname, paths.subnet)
+    info = network.network_info(
+        session.model, session.unit_name, names[0], paths.hostname, paths.subnets
+    )
+    own = facts.interface_of(session.unit, session.model, names[0])[1].address
     parts: dict[str, Any] = {
-        "bind-address": session.unit.address,
-        "ingress-address": network.ingress_address(session.model, session.unit_name),
+        "bind-address": own,
+        "ingress-address": facts.ingress_address(session.unit, session.model, names[0]),
         "egress-subnets": info["egress-subnets"],
-        "primary-address": session.unit.address,
+        "primary-address": own,
     }
     wanted = [part for part in _NETWORK_PARTS if call.args.switch(part)]
     if not wanted:
@@ -202,10 +205,20 @@ def _unit_get(session: Session, call: Call) -> str:
     if not names:
         raise UsageError("no setting specified")
     if names[0] == "private-address":
-        return session.unit.address
+        return facts.interface_of(session.unit, session.model, "")[1].address
     if names[0] == "public-address":
-        return network.ingress_address(session.model, session.unit_name)
+        return facts.ingress_address(session.unit, session.model)
     raise UsageError(f'unknown setting "{names[0]}"')
+
+
+def _reboot(session: Session, call: Call) -> Any:
+    call.at_most(0)
+    if not session.model.has_machines:
+        raise CommandError(f"juju-reboot is not supported on {session.model.type} models")
+    if session.action is not None:
+        raise CommandError("juju-reboot is not supported when running an action.")
+    session.reboot = "now" if call.args.switch("now") else "after"
+    return NOTHING
 
 
 # --- Settings of the leader, as charms for Juju 2 use them
@@ -263,6 +276,9 @@ COMMANDS: dict[str, Command] = {
         prints=True,
     ),
     "unit-get": Command(_unit_get, "private-address|public-address", prints=True),
+    "juju-reboot": Command(
+        _reboot, "", (Flag("now", is_bool=True, help="at once; the hook runs again"),)
+    ),
     "leader-get": Command(_leader_get, "[<key>|-]", prints=True),
     "leader-set": Command(_leader_set, "key=value [...]", redact=frozenset({"args"})),
 }

@@ -1,12 +1,14 @@
-"""The unit agent: the first process of a charm container. Runs dispatches on the engine's word.
+"""The unit agent: runs dispatches on the engine's word.
 
-This file is bound into containers and run by the Python that is there, so it uses nothing but the
-standard library. It listens on a unix socket in a folder that the engine shares with it. Each
-connection sends one JSON line and gets JSON lines:
+It is the first process of a charm container, or a service of a machine. This file is run there by
+the Python that is there, so it uses nothing but the standard library. It listens on a unix socket
+in a folder that the engine shares with it. Each connection sends one JSON line and gets JSON
+lines:
 
     {"op": "run", "argv": […], "env": {…}, "cwd": "…", "warm": true}
         → {"out": "a line"}, {"err": "a line"}, … then {"exit": 0, "signal": 0, "cpu": 0.21}
-    {"op": "watch"}  → {"id": "…", "python": "3.11"}; stays open as long as the agent lives
+    {"op": "watch"}  → {"id": "…", "boot": "…", "python": "3.11"}; stays open as long as the agent
+        lives; `id` tells one agent from the next, `boot` one start of its container or machine
     {"op": "end"}    → {"ended": true} once the running dispatch, if any, is gone
 
 A dispatch ends with its connection: the engine that waited for it is gone or has cancelled it.
@@ -41,6 +43,16 @@ _CHANGED_SIGNALS = (  # by this program or by Python itself; a new program gets 
     signal.SIGPIPE, signal.SIGXFSZ, signal.SIGTERM, signal.SIGINT, signal.SIGCHLD,
 )  # fmt: skip
 LOOKS = (0.05, 0.1, 0.2, 0.4, 0.8)  # seconds after its start to look how a dispatch runs
+
+
+def boot_id() -> str:
+    """Return what tells one start of this container or machine from the others."""
+    with open("/proc/sys/kernel/random/boot_id") as file:
+        host = file.read().strip()
+    with open("/proc/1/stat") as file:
+        # The name stands in parentheses and may hold anything.
+        started = file.read().rpartition(")")[2].split()[19]
+    return f"{host}-{started}"
 
 
 class Recipe:
@@ -305,7 +317,7 @@ class Agent:
         operation = request["op"]
         if operation == "watch":
             python = f"{sys.version_info.major}.{sys.version_info.minor}"
-            client.send({"id": self.id, "python": python})
+            client.send({"id": self.id, "boot": boot_id(), "python": python})
         elif operation == "run" and self.run:
             client.send({"error": "a dispatch runs already"}, last=True)
         elif operation == "run":

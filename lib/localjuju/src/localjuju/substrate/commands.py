@@ -1,4 +1,4 @@
-"""Podman's command lines for a unit's pod. All pure.
+"""Podman's command lines for units' pods and for machines. All pure.
 
 A pod is a tiny process that holds the namespaces, the charm container and one container for each
 workload. Podman starts a container again by itself when its first process ends; what was stopped
@@ -14,9 +14,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from localjuju.settings import Settings
+from localjuju.model import ALPHA
+from localjuju.settings import Settings, Space
 from localjuju.substrate import names
-from localjuju.substrate.protocol import Mount, PodSpec, WorkloadSpec
+from localjuju.substrate.protocol import (
+    MachineInterface,
+    MachineSpec,
+    Mount,
+    PodSpec,
+    WorkloadSpec,
+)
 
 PAUSE_REPOSITORY = "localhost/localjuju-pause"
 LAYERS = "/var/lib/pebble/default"
@@ -77,17 +84,40 @@ def network_definition(settings: Settings) -> dict[str, Any]:
     `podman network create` of this version cannot name the bridge: it takes the first free
     number, and two instances with folders of their own would take the same one.
     """
-    name = names.network(settings.instance)
+    name, bridge = names.network(settings.instance), names.bridge(settings.instance)
+    subnet = {"subnet": settings.subnet, "gateway": names.gateway(settings.subnet)}
+    return _definition(settings, name, bridge, subnet, dns=True)
+
+
+def space_definition(settings: Settings, space: Space) -> dict[str, Any]:
+    """Return the network of a space in the form of Podman's own files."""
+    name = names.space_network(settings.instance, space.name)
+    bridge = names.space_bridge(settings.instance, space.name)
+    subnet = {"subnet": space.subnet}
+    if space.gateway:
+        subnet["gateway"] = names.gateway(space.subnet)
+    return _definition(settings, name, bridge, subnet, internal=not space.gateway)
+
+
+def _definition(
+    settings: Settings,
+    name: str,
+    bridge: str,
+    subnet: dict[str, str],
+    *,
+    internal: bool = False,
+    dns: bool = False,
+) -> dict[str, Any]:
     return {
         "name": name,
         "id": hashlib.sha256(name.encode()).hexdigest(),
         "driver": "bridge",
-        "network_interface": names.bridge(settings.instance),
+        "network_interface": bridge,
         "created": "2020-01-01T00:00:00Z",
-        "subnets": [{"subnet": settings.subnet, "gateway": names.gateway(settings.subnet)}],
+        "subnets": [subnet],
         "ipv6_enabled": False,
-        "internal": False,
-        "dns_enabled": True,
+        "internal": internal,
+        "dns_enabled": dns,
         "labels": {names.LABEL_INSTANCE: settings.instance},
         "ipam_options": {"driver": "host-local"},
     }
@@ -245,14 +275,14 @@ def create_workload(
     )  # fmt: skip
 
 
-def ask_python(settings: Settings) -> tuple[str, ...]:
-    """Return the command that prints the minor version of the Python in charm containers."""
+def ask_python(settings: Settings, image: str) -> tuple[str, ...]:
+    """Return the command that prints the minor version of the Python in an image."""
     ask = "import sys; print('%d.%d' % sys.version_info[:2])"
     return podman(
         settings, "run", "--rm", "--pull=never", "--network=none",
         f"--label={names.LABEL_INSTANCE}={settings.instance}",
         f"--entrypoint={json.dumps(['python3', '-I', '-c', ask])}",
-        settings.charm_base,
+        image,
     )  # fmt: skip
 
 
@@ -275,6 +305,72 @@ def list_pods(settings: Settings, *filters: str) -> tuple[str, ...]:
 def remove_pods(settings: Settings, *pods: str, seconds: int) -> tuple[str, ...]:
     """Return the command that stops and removes pods; those that are not there do not matter."""
     return podman(settings, "pod", "rm", "--force", "--ignore", f"--time={seconds}", *pods)
+
+
+def machine_files(settings: Settings, model: str, machine: str) -> tuple[Path, Path]:
+    """Return a machine's hosts file and its list of name servers, on this host."""
+    folder = names.machine_dir(settings, model, machine)
+    return folder / "hosts", folder / "resolv.conf"
+
+
+def create_machine(host: Host, spec: MachineSpec) -> tuple[str, ...]:
+    """Return the command that makes a machine: a container that boots systemd.
+
+    It is privileged: a machine mounts, loads rules and runs guests as a real one does. Keys that
+    have no namespace would be set for this host by systemd-sysctl, so that does not run.
+    """
+    settings, model = host.settings, spec.model
+    hosts, resolver = machine_files(settings, model, spec.machine)
+    labels = {
+        names.LABEL_INSTANCE: settings.instance,
+        names.LABEL_MODEL: model,
+        names.LABEL_MACHINE: spec.machine,
+    }
+    return podman(
+        settings, "create",
+        f"--name={names.machine(settings.instance, model, spec.machine)}",
+        f"--hostname={spec.hostname}",
+        *(f"--label={key}={value}" for key, value in labels.items()),
+        "--pull=never",
+        "--systemd=always",
+        "--privileged",
+        "--restart=always",
+        f"--stop-timeout={STOP_SECONDS}",
+        "--log-opt", f"max-size={_LOG_SIZE}",
+        f"--cgroup-parent={host.cgroup_parent}",
+        *(f"--network={_interface(settings, interface)}" for interface in spec.interfaces),
+        "--no-hosts",
+        _volume(hosts, "/etc/hosts"),
+        _volume(resolver, "/etc/resolv.conf"),
+        _volume(Path("/dev/null"), "/etc/systemd/system/systemd-sysctl.service", readonly=True),
+        _volume(names.machine_juju_dir(settings, model, spec.machine), names.MACHINE_JUJU),
+        _volume(names.machine_runtime_dir(settings, model, spec.machine), names.MACHINE_RUN),
+        spec.image,
+        "/sbin/init",
+    )  # fmt: skip
+
+
+def _interface(settings: Settings, interface: MachineInterface) -> str:
+    is_management = interface.space == ALPHA
+    network = (
+        names.network(settings.instance)
+        if is_management
+        else names.space_network(settings.instance, interface.space)
+    )
+    options = {
+        "ip": interface.address,
+        "mac": names.hardware_address(interface.address),
+        "interface_name": interface.name,
+    }
+    return f"{network}:" + ",".join(f"{key}={value}" for key, value in options.items())
+
+
+def on_machine(
+    settings: Settings, model: str, machine: str, argv: Sequence[str], *flags: str
+) -> tuple[str, ...]:
+    """Return the command that runs a program on a machine as root."""
+    name = names.machine(settings.instance, model, machine)
+    return podman(settings, "exec", *flags, "--env=HOME=/root", name, *argv)
 
 
 def execute(

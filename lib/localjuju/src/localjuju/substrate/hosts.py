@@ -15,7 +15,7 @@ from pathlib import Path
 
 from localjuju.substrate import names
 
-_HEAD = "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n"
+HEAD = "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +43,7 @@ def render(own: Entry, units: Iterable[Entry], services: Iterable[Entry]) -> str
         _line(entry.address, *names.every_name(entry.model, names.service(entry.name), own.model))
         for entry in sorted(set(services), key=_order)
     ]
-    return _HEAD + "".join(lines)
+    return HEAD + "".join(lines)
 
 
 def _order(entry: Entry) -> tuple[str, str, int]:

@@ -11,6 +11,7 @@ from localjuju.settings import Settings
 LABEL_INSTANCE = "localjuju.instance"
 LABEL_MODEL = "localjuju.model"
 LABEL_UNIT = "localjuju.unit"
+LABEL_MACHINE = "localjuju.machine"
 LABEL_SPEC = "localjuju.spec"
 
 CHARM_CONTAINER = "charm"
@@ -26,6 +27,11 @@ HOOK_DIR = "/run/localjuju/hook"
 HOOK_SOCKET = "hook.sock"
 AGENT_PROGRAM = "/run/localjuju/agent.py"
 CONTAINERS = "/charm/containers"
+
+# Paths on a machine: the engine's folders of it, and what it and the engine speak through.
+MACHINE_JUJU = "/var/lib/juju"
+MACHINE_RUN = "/run/localjuju"
+MACHINE_AGENT = f"{MACHINE_JUJU}/agent.py"
 
 # Paths inside a workload container, as Juju places them.
 PEBBLE_DIR = "/charm/container"
@@ -65,6 +71,21 @@ def infra(instance: str, model: str, unit: str) -> str:
     return f"{pod(instance, model, unit)}.pod"
 
 
+def machine(instance: str, model: str, number: str) -> str:
+    """Return the name of a machine's container."""
+    return f"{instance}.{model}.machine-{number}"
+
+
+def agent_service(unit: str) -> str:
+    """Return the name of the systemd service of a unit's agent on its machine."""
+    return f"localjuju-unit-{unit_tag(unit)}.service"
+
+
+def space_network(instance: str, space: str) -> str:
+    """Return the name of the network of machines that is a space."""
+    return f"{instance}.{space}"
+
+
 def network(instance: str) -> str:
     """Return the name of the management network."""
     return f"{instance}-management"
@@ -79,6 +100,14 @@ def _link_prefix(instance: str) -> str:
 def bridge(instance: str) -> str:
     """Return the name of the management network's bridge."""
     return f"{_link_prefix(instance)}-br"
+
+
+def space_bridge(instance: str, space: str) -> str:
+    """Return the name of the bridge of a space.
+
+    Its end is hexadecimal, so it is none of the other links.
+    """
+    return f"{_link_prefix(instance)}-{hashlib.sha256(space.encode()).hexdigest()[:3]}"
 
 
 def service_link(instance: str) -> str:
@@ -154,23 +183,44 @@ def runtime_dir(settings: Settings) -> Path:
     return Path("/run/localjuju") / digest
 
 
-def unit_runtime_dir(settings: Settings, model: str, unit: str) -> Path:
-    """Return the folder of a unit's sockets.
+def _short(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def machine_runtime_dir(settings: Settings, model: str, number: str) -> Path:
+    """Return the folder of the sockets of all units on a machine, which the machine sees."""
+    return runtime_dir(settings) / _short(f"{model}/machine/{number}")
+
+
+def unit_runtime_dir(settings: Settings, model: str, unit: str, on_machine: str = "") -> Path:
+    """Return the folder of a unit's sockets, on this host.
 
     Its name is a digest: two long names in it would leave no room for the socket's own name.
+
+    Args:
+        settings: The instance.
+        model: The unit's model.
+        unit: The unit.
+        on_machine: The machine that it is on; empty for a pod.
     """
-    digest = hashlib.sha256(f"{model}/{unit}".encode()).hexdigest()[:12]
-    return runtime_dir(settings) / digest
+    if on_machine:
+        return machine_runtime_dir(settings, model, on_machine) / _short(unit)
+    return runtime_dir(settings) / _short(f"{model}/{unit}")
 
 
-def agent_socket(settings: Settings, model: str, unit: str) -> Path:
+def agent_socket(settings: Settings, model: str, unit: str, on_machine: str = "") -> Path:
     """Return the socket of a unit's agent on this host."""
-    return unit_runtime_dir(settings, model, unit) / "agent" / "agent.sock"
+    return unit_runtime_dir(settings, model, unit, on_machine) / "agent" / "agent.sock"
 
 
-def hook_dir(settings: Settings, model: str, unit: str) -> Path:
+def hook_dir(settings: Settings, model: str, unit: str, on_machine: str = "") -> Path:
     """Return the folder for the socket on which the engine serves a unit's hook commands."""
-    return unit_runtime_dir(settings, model, unit) / "hook"
+    return unit_runtime_dir(settings, model, unit, on_machine) / "hook"
+
+
+def seen_on_machine(unit: str, path: Path) -> str:
+    """Return the path of a unit's socket as its machine sees it."""
+    return f"{MACHINE_RUN}/{_short(unit)}/{path.parent.name}/{path.name}"
 
 
 def pebbles_dir(settings: Settings, model: str, unit: str) -> Path:
@@ -198,8 +248,18 @@ def unit_dir(settings: Settings, model: str, unit: str) -> Path:
     return model_dir(settings, model) / "units" / unit_tag(unit)
 
 
+def machine_dir(settings: Settings, model: str, number: str) -> Path:
+    """Return the folder of what the engine keeps of a machine."""
+    return model_dir(settings, model) / "machines" / number
+
+
+def machine_juju_dir(settings: Settings, model: str, number: str) -> Path:
+    """Return the folder that a machine sees as Juju's: charms, tools, resources, storage."""
+    return machine_dir(settings, model, number) / "juju"
+
+
 def hardware_address(address: str) -> str:
-    """Return the hardware address of the pod that has an address.
+    """Return the hardware address of the pod or machine that has an address.
 
     It follows from the address: a pod that is made anew keeps it, and what neighbours remember
     stays right. With random ones they send into the void for half a minute.

@@ -20,10 +20,13 @@ from localjuju.substrate import (
     remains,
 )
 from localjuju.substrate.forwarder import Forwarder
+from localjuju.substrate.machines import Machines
 from localjuju.substrate.pods import Pods
 from localjuju.substrate.protocol import (
     Dispatch,
     DispatchResult,
+    MachineSpec,
+    MachineUnitSpec,
     PodEvent,
     PodSpec,
     ServiceSpec,
@@ -35,7 +38,7 @@ from localjuju.substrate.watching import UnitWatch
 
 
 class PodmanSubstrate:
-    """Runs units as Podman pods.
+    """Runs units as Podman pods, and machines as containers that boot.
 
     Args:
         settings: The instance whose pods these are.
@@ -47,9 +50,10 @@ class PodmanSubstrate:
         self._host: commands.Host | None = None
         self._pods = Pods(settings, self._runner, lambda: self._forwarder.write_hosts())
         self._forwarder = Forwarder(settings, self._runner, self._pods.records, self._readiness)
-        self._python: str | None = None
+        self._python: dict[str, str] = {}
         self._watches: dict[Key, UnitWatch] = {}
         self._events: asyncio.Queue[PodEvent] = asyncio.Queue()
+        self._machines = Machines(settings, self._runner, self._events.put_nowait)
         self._background: set[asyncio.Task[None]] = set()
 
     def _readiness(self, key: Key) -> bool | None:
@@ -75,7 +79,7 @@ class PodmanSubstrate:
         for folder in (settings.home, names.runtime_dir(settings)):
             folder.mkdir(parents=True, exist_ok=True)
             folder.chmod(0o700)  # Pebble lets every user of its socket read the plan
-        _define_network(settings)
+        _define_networks(settings)
         await asyncio.to_thread(_place_programs, settings)
         info = await self._runner.check(
             "ask Podman about this host",
@@ -94,6 +98,7 @@ class PodmanSubstrate:
         await asyncio.gather(*(watch.stop() for watch in self._watches.values()))
         self._watches.clear()
         self._pods.close()
+        self._machines.close()
         for task in self._background:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
@@ -120,10 +125,69 @@ class PodmanSubstrate:
         await self._forwarder.update()
         await self._pods.remove(key, keep_storage=keep_storage)
 
-    # Paths in the charm container
+    # Machines
+
+    async def ensure_machine(self, spec: MachineSpec) -> None:
+        """Make a machine run as `spec` says, and return when it has booted.
+
+        Raises:
+            SubstrateError: Its image is missing, it is gone, Podman failed, it does not boot.
+        """
+        if self._host is None:
+            raise SubstrateError("cannot make machines before the substrate is prepared")
+        await self._machines.ensure(self._host, spec)
+
+    async def restart_machine(self, model: str, machine: str) -> None:
+        """Shut a machine down and boot it again.
+
+        Raises:
+            SubstrateError: It is not there, or does not boot.
+        """
+        await self._machines.restart((model, machine))
+
+    async def remove_machine(self, model: str, machine: str) -> None:
+        """Remove a machine with all that is on it."""
+        await self._machines.remove((model, machine))
+
+    async def ensure_on_machine(self, spec: MachineUnitSpec, hook_socket: Path) -> None:
+        """Make a unit's agent run on its machine as `spec` says.
+
+        Raises:
+            SubstrateError: The machine is down, the agent does not answer, the Python is another.
+        """
+        await self._machines.ensure_unit(spec, hook_socket)
+
+    async def remove_from_machine(self, model: str, unit: str) -> None:
+        """Remove a unit's agent and its folders from its machine."""
+        await self._stop_watch((model, unit))
+        await self._machines.remove_unit((model, unit))
+
+    def resources_path(self, model: str, unit: str, machine: str) -> Path | None:
+        """Return the folder on this host of a machine unit's resources; None for a pod's."""
+        if not machine:
+            return None
+        return self._machines.agent_folder((model, unit), machine) / "resources"
+
+    def machine_argv(
+        self, model: str, machine: str, argv: Sequence[str], *, tty: bool = False
+    ) -> list[str]:
+        """Return the command line that runs `argv` on a machine as root."""
+        flags = ("--interactive", "--tty") if tty else ("--interactive",)
+        command = commands.on_machine(self._settings, model, machine, argv, *flags)
+        return self._with_environment(command)
+
+    async def run_on_machine(
+        self, model: str, machine: str, argv: Sequence[str], stdin: bytes = b""
+    ) -> tuple[int, bytes, bytes]:
+        """Run a command on a machine as root: `juju exec --machine`."""
+        return await self._machines.run((model, machine), argv, stdin)
+
+    # Paths as a unit sees them
 
     def hook_socket_path(self, model: str, unit: str) -> str:
-        """Return the hook socket's path as the charm container sees it."""
+        """Return the hook socket's path as the charm container or machine sees it."""
+        if self._machines.place_of((model, unit)):
+            return names.seen_on_machine(unit, Path("hook", names.HOOK_SOCKET))
         return f"{names.HOOK_DIR}/{names.HOOK_SOCKET}"
 
     def charm_path(self, model: str, unit: str) -> str:
@@ -134,17 +198,21 @@ class PodmanSubstrate:
         """Return the folder with the hook commands as the charm container sees it."""
         return commands.tools_path(unit)
 
-    async def charm_python(self) -> str:
+    async def charm_python(self, image: str = "") -> str:
         """Return the minor version of the Python that charms run on, like `3.11`.
 
+        Args:
+            image: A machine's image; empty for that of charm containers.
+
         Raises:
-            SubstrateError: The image of charm containers is missing, or has no Python.
+            SubstrateError: The image is missing, or has no Python.
         """
-        if self._python is None:
-            what = f"find the Python of the image {self._settings.charm_base}"
-            output = await self._runner.check(what, commands.ask_python(self._settings))
-            self._python = output.decode().strip()
-        return self._python
+        image = image or self._settings.charm_base
+        if image not in self._python:
+            what = f"find the Python of the image {image}"
+            output = await self._runner.check(what, commands.ask_python(self._settings, image))
+            self._python[image] = output.decode().strip()
+        return self._python[image]
 
     # Dispatches
 
@@ -155,7 +223,7 @@ class PodmanSubstrate:
             SubstrateError: The charm container does not answer.
         """
         return await agent_client.dispatch(
-            names.agent_socket(self._settings, dispatch.model, dispatch.unit),
+            self._agent_socket(dispatch.model, dispatch.unit),
             dispatch.argv,
             dispatch.environment,
             names.charm_path(dispatch.unit),
@@ -164,7 +232,11 @@ class PodmanSubstrate:
 
     async def running_dispatch(self, model: str, unit: str) -> bool:
         """Tell whether a dispatch of an engine that died still runs; ends it if so."""
-        return await agent_client.end_running(names.agent_socket(self._settings, model, unit))
+        return await agent_client.end_running(self._agent_socket(model, unit))
+
+    def _agent_socket(self, model: str, unit: str) -> Path:
+        machine = self._machines.place_of((model, unit))
+        return names.agent_socket(self._settings, model, unit, machine)
 
     # Events
 
@@ -186,6 +258,7 @@ class PodmanSubstrate:
             unit,
             containers,
             after,
+            self._machines.place_of(key),
             was_ready=self._forwarder.had_traffic(key),
             emit=self._events.put_nowait,
             on_ready=lambda _: self._spawn(self._forwarder.follow()),
@@ -223,17 +296,21 @@ class PodmanSubstrate:
         """Return the command line that runs `argv` interactively in a container."""
         flags = ("--interactive", "--tty") if tty else ("--interactive",)
         command = commands.execute(self._settings, model, unit, container, argv, *flags)
+        return self._with_environment(command)
+
+    def _with_environment(self, command: Sequence[str]) -> list[str]:
         return ["env", *(f"{k}={v}" for k, v in self._runner.extra.items()), *command]
 
     # The end
 
     async def destroy_model(self, model: str) -> None:
-        """Remove every pod, folder and service of a model."""
+        """Remove every pod, machine, folder and service of a model."""
         for key in [key for key in self._watches if key[0] == model]:
             await self._stop_watch(key)
         left = [service for service in self._forwarder.services if service.model != model]
         await self._forwarder.set_services(left)
         await self._pods.remove_all(model)
+        await self._machines.remove_all(model)
         folder = names.model_dir(self._settings, model)
         await asyncio.to_thread(remains.remove_tree, folder)
         self._forwarder.write_hosts()
@@ -242,17 +319,20 @@ class PodmanSubstrate:
         """Remove everything of this instance from the host; return what was removed."""
         await self.close()
         removed = [f"pod {name}" for name in await self._pods.remove_all()]
+        removed += [f"machine {name}" for name in await self._machines.remove_all()]
         removed += [f"container {name}" for name in await self._pods.remove_strays()]
         return removed + await remains.remove(self._runner, self._settings)
 
 
-def _define_network(settings: Settings) -> None:
+def _define_networks(settings: Settings) -> None:
     folder = commands.networks_dir(settings)
     folder.mkdir(exist_ok=True, mode=0o700)
-    definition = commands.network_definition(settings)
-    path = folder / f"{definition['name']}.json"
-    if not path.exists():
-        records.replace(path, definition)
+    definitions = [commands.network_definition(settings)]
+    definitions += [commands.space_definition(settings, space) for space in settings.spaces]
+    for definition in definitions:
+        path = folder / f"{definition['name']}.json"
+        if not path.exists():
+            records.replace(path, definition)
 
 
 def _place_programs(settings: Settings) -> None:

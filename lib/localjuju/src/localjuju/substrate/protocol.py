@@ -1,4 +1,4 @@
-"""The line between the engine and whatever runs pods. The engine knows only this.
+"""The line between the engine and whatever runs pods and machines. The engine knows only this.
 
 All methods are idempotent: the engine calls them again after a crash with the same arguments.
 Names: model name, unit name (`app/0`), container name as in the charm's metadata.
@@ -54,8 +54,55 @@ class PodSpec:
 
 
 @dataclasses.dataclass(frozen=True)
+class MachineInterface:
+    """A network interface of a machine."""
+
+    space: str
+    name: str
+    address: str
+
+
+@dataclasses.dataclass(frozen=True)
+class MachineSpec:
+    """A machine as wanted.
+
+    Attributes:
+        machine: Its id.
+        image: What it is made from; one that was made already keeps its own.
+        is_new: Whether it may be made: what units have put on a machine is lost with it, so one
+            that was made once is never made again.
+    """
+
+    model: str
+    machine: str
+    hostname: str
+    image: str
+    interfaces: tuple[MachineInterface, ...]
+    is_new: bool = True
+
+
+@dataclasses.dataclass(frozen=True)
+class MachineUnitSpec:
+    """A unit on a machine, as wanted. Equal spec = nothing to do.
+
+    Attributes:
+        generation: A new number replaces the charm's files; what the charm added to them stays.
+        charm_dir: Unpacked charm on this host; copied, private to the unit.
+        storage: Id and location of each storage instance, a folder of the machine.
+    """
+
+    model: str
+    unit: str
+    machine: str
+    generation: int
+    charm_dir: Path
+    storage: tuple[tuple[str, str], ...] = ()
+    python: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
 class Dispatch:
-    """One run of a charm's dispatch (or of a shell text, for `juju exec`) in a unit's pod.
+    """One run of a charm's dispatch (or of a shell text, for `juju exec`) in a unit's place.
 
     Attributes:
         argv: Program and arguments, run with the charm folder as working directory.
@@ -107,7 +154,8 @@ class PodEvent:
     """Something that a pod did by itself.
 
     Attributes:
-        kind: `charm-started` (the charm container's agent answers: a new process),
+        kind: `charm-started` (the agent answers; `boot_id` tells which start of the pod or
+            machine it is), `machine` (one came up, or went down: `healthy`),
             `pebble` (a container's Pebble answers; `boot_id` tells which process),
             `pebble-gone`, `notices` (new ones, oldest first), `health` (changed).
     """
@@ -119,6 +167,7 @@ class PodEvent:
     boot_id: str = ""
     notices: tuple[Notice, ...] = ()
     healthy: bool = False
+    machine: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,7 +188,7 @@ class ServiceSpec:
 
 
 class Substrate(Protocol):
-    """Runs pods, starts dispatches in them and forwards service addresses."""
+    """Runs pods and machines, starts dispatches in them and forwards service addresses."""
 
     async def prepare(self) -> None:
         """Make networks and what else all pods share; heal what is missing."""
@@ -172,6 +221,58 @@ class Substrate(Protocol):
 
     async def remove_pod(self, model: str, unit: str, *, keep_storage: bool = True) -> None:
         """Remove a unit's pod, its sockets and its private folders."""
+        ...
+
+    async def ensure_machine(self, spec: MachineSpec) -> None:
+        """Make a machine run as `spec` says, and return when it has booted.
+
+        Raises:
+            SubstrateError: Its image is missing, it is gone, Podman failed, …
+        """
+        ...
+
+    async def restart_machine(self, model: str, machine: str) -> None:
+        """Shut a machine down and boot it again.
+
+        Raises:
+            SubstrateError: It is not there, or does not boot.
+        """
+        ...
+
+    async def remove_machine(self, model: str, machine: str) -> None:
+        """Remove a machine with all that is on it."""
+        ...
+
+    async def ensure_on_machine(self, spec: MachineUnitSpec, hook_socket: Path) -> None:
+        """Make a unit's agent run on its machine as `spec` says.
+
+        Args:
+            spec: The unit as wanted.
+            hook_socket: As for `ensure_pod`.
+
+        Raises:
+            SubstrateError: The machine is down, the Python is another one, …
+        """
+        ...
+
+    async def remove_from_machine(self, model: str, unit: str) -> None:
+        """Remove a unit's agent and its folders from its machine."""
+        ...
+
+    def resources_path(self, model: str, unit: str, machine: str) -> Path | None:
+        """Return the folder on this host of a machine unit's resources; None for a pod's."""
+        ...
+
+    def machine_argv(
+        self, model: str, machine: str, argv: Sequence[str], *, tty: bool = False
+    ) -> list[str]:
+        """Return the command line that runs `argv` on a machine as root."""
+        ...
+
+    async def run_on_machine(
+        self, model: str, machine: str, argv: Sequence[str], stdin: bytes = b""
+    ) -> tuple[int, bytes, bytes]:
+        """Run a command on a machine as root: `juju exec --machine`."""
         ...
 
     async def dispatch(self, dispatch: Dispatch) -> DispatchResult:

@@ -7,11 +7,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+from localjuju.model import ALPHA
 from localjuju.settings import Settings
 from localjuju.substrate import names
 from localjuju.substrate.protocol import ServiceSpec
 
 _POD = "pod.json"
+_MACHINE = "machine.json"
 Key = tuple[str, str]  # model, unit
 
 
@@ -38,6 +40,41 @@ class PodRecord:
     def key(self) -> Key:
         """Model and unit."""
         return (self.model, self.unit)
+
+
+@dataclasses.dataclass(frozen=True)
+class MachineRecord:
+    """A machine that was made.
+
+    Attributes:
+        addresses: Space → address.
+    """
+
+    model: str
+    machine: str
+    hostname: str
+    addresses: dict[str, str]
+
+    @property
+    def address(self) -> str:
+        """The address in the management network."""
+        return self.addresses[ALPHA]
+
+
+@dataclasses.dataclass(frozen=True)
+class MachineUnitRecord:
+    """A unit that was put on a machine.
+
+    Attributes:
+        digest: Of the wish that it was put there by.
+        brought: What the charm itself brought into its folder.
+    """
+
+    model: str
+    unit: str
+    machine: str
+    digest: str
+    brought: tuple[str, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,6 +110,48 @@ def load_pods(settings: Settings) -> dict[Key, PodRecord]:
         for path in sorted((settings.home / "models").glob(f"*/units/*/{_POD}"))
     ]
     return {record.key: record for record in found}
+
+
+def save_machine(settings: Settings, record: MachineRecord) -> None:
+    """Remember a machine."""
+    path = names.machine_dir(settings, record.model, record.machine) / _MACHINE
+    replace(path, dataclasses.asdict(record))
+
+
+def load_machines(settings: Settings) -> dict[Key, MachineRecord]:
+    """Return every machine that is remembered, by model and id."""
+    found = [
+        MachineRecord(**json.loads(path.read_text()))
+        for path in sorted((settings.home / "models").glob(f"*/machines/*/{_MACHINE}"))
+    ]
+    return {(record.model, record.machine): record for record in found}
+
+
+def _machine_unit_path(settings: Settings, record: MachineUnitRecord) -> Path:
+    folder = names.machine_dir(settings, record.model, record.machine)
+    return folder / "units" / f"{names.unit_tag(record.unit)}.json"
+
+
+def save_machine_unit(settings: Settings, record: MachineUnitRecord) -> None:
+    """Remember a unit on a machine."""
+    path = _machine_unit_path(settings, record)
+    path.parent.mkdir(exist_ok=True)
+    replace(path, dataclasses.asdict(record))
+
+
+def forget_machine_unit(settings: Settings, record: MachineUnitRecord) -> None:
+    """Forget a unit on a machine."""
+    _machine_unit_path(settings, record).unlink(missing_ok=True)
+
+
+def load_machine_units(settings: Settings) -> dict[Key, MachineUnitRecord]:
+    """Return every unit on a machine that is remembered."""
+    found: list[MachineUnitRecord] = []
+    for path in sorted((settings.home / "models").glob("*/machines/*/units/*.json")):
+        raw: dict[str, Any] = json.loads(path.read_text())
+        raw.update(brought=tuple(raw["brought"]))
+        found.append(MachineUnitRecord(**raw))
+    return {(record.model, record.unit): record for record in found}
 
 
 def _forwarding_path(settings: Settings) -> Path:

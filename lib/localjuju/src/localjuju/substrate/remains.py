@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 from localjuju.settings import Settings
-from localjuju.substrate import commands, firewall, links, names
+from localjuju.substrate import commands, firewall, host_state, links, names
 from localjuju.substrate.runner import Runner
 
 _CGROUPS = Path("/sys/fs/cgroup")
@@ -27,10 +27,13 @@ async def remove(runner: Runner, settings: Settings) -> list[str]:
     """Remove network, firewall table, links, cgroups and folders; return what was there."""
     instance = settings.instance
     removed: list[str] = []
-    definition = commands.networks_dir(settings) / f"{names.network(instance)}.json"
-    if definition.exists():
-        definition.unlink()
-        removed.append(f"network {names.network(instance)}")
+    networks = [names.network(instance)]
+    networks += [names.space_network(instance, space.name) for space in settings.spaces]
+    for network in networks:
+        definition = commands.networks_dir(settings) / f"{network}.json"
+        if definition.exists():
+            definition.unlink()
+            removed.append(f"network {network}")
     table = names.table(instance)
     if (await runner.run(("nft", "list", "table", "ip", table))).code == 0:
         rules = firewall.remove(table).encode()
@@ -38,16 +41,19 @@ async def remove(runner: Runner, settings: Settings) -> list[str]:
         removed.append(f"firewall table {table}")
     if shutil.which("iptables-save"):
         saved = (await runner.run(("iptables-save",))).stdout.decode()
-        for command in firewall.stale(saved, settings.subnet):
-            removed.append(f"firewall rule {' '.join(command[1:])}")
-            await runner.check("remove a firewall rule", command)
+        for subnet in settings.subnets.values():
+            for command in firewall.stale(saved, subnet):
+                removed.append(f"firewall rule {' '.join(command[1:])}")
+                await runner.check("remove a firewall rule", command)
+    bridges = [names.space_bridge(instance, space.name) for space in settings.spaces]
     removed += [
         f"link {link}"
-        for link in (names.service_link(instance), names.bridge(instance))
+        for link in (names.service_link(instance), names.bridge(instance), *bridges)
         if await links.remove_link(runner, link)
     ]
-    if await _remove_cgroups(names.cgroup(instance, "cgroupfs")):
+    if await remove_cgroups(names.cgroup(instance, "cgroupfs")):
         removed.append(f"cgroup {names.cgroup(instance, 'cgroupfs')}")
+    removed += await host_state.restore(runner, settings)
     folders = [
         settings.home / "models",
         commands.tools_dir(settings),
@@ -74,11 +80,16 @@ def remove_tree(folder: Path) -> bool:
     return True
 
 
-async def _remove_cgroups(parent: str) -> bool:
-    """Remove the empty folders that a cgroup leaves; return whether there were any."""
+async def remove_cgroups(parent: str, container: str = "") -> bool:
+    """Remove the empty folders that a cgroup leaves; return whether there were any.
+
+    Args:
+        parent: The parent of the instance's cgroups.
+        container: Only those of the container with this id.
+    """
     found = False
     for _ in range(_ATTEMPTS):
-        folders = cgroup_folders(_CGROUPS, parent)
+        folders = [f for f in cgroup_folders(_CGROUPS, parent) if container in str(f)]
         if not folders:
             return found
         found = True

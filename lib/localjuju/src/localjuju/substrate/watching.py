@@ -23,6 +23,8 @@ class UnitWatch:
         unit: Name of the unit.
         containers: Its workload containers.
         after: Container → time of its newest delivered notice.
+        machine: The machine that the unit is on; empty for a pod. A new process of the agent is
+            no new start of a machine.
         was_ready: Whether it had traffic when the engine ended; it keeps it till the first look.
         emit: Called with everything that happens.
         on_ready: Called when the unit as a whole became ready for traffic, or is no more.
@@ -36,6 +38,7 @@ class UnitWatch:
         unit: str,
         containers: Sequence[str],
         after: Mapping[str, str],
+        machine: str = "",
         *,
         was_ready: bool,
         emit: Callable[[PodEvent], None],
@@ -45,6 +48,7 @@ class UnitWatch:
         self._settings = settings
         self._model = model
         self._unit = unit
+        self._machine = machine
         self._emit = emit
         self._on_ready = on_ready
         self._on_silence = on_silence
@@ -102,7 +106,7 @@ class UnitWatch:
 
     async def _watch_agent(self) -> None:
         """Hold a connection to the agent: its end is the end of the charm container."""
-        path = names.agent_socket(self._settings, self._model, self._unit)
+        path = names.agent_socket(self._settings, self._model, self._unit, self._machine)
         alone = names.CHARM_CONTAINER in self._readiness
         loop = asyncio.get_running_loop()
         silent_since = loop.time()
@@ -110,8 +114,9 @@ class UnitWatch:
         while True:
             try:
                 async with agent_client.watching(path) as (hello, reader):
-                    if hello["id"] != known:
-                        known = hello["id"]
+                    started = hello["boot" if self._machine else "id"]
+                    if started != known:
+                        known = started
                         self._tell("charm-started", names.CHARM_CONTAINER, boot_id=known)
                     if alone:
                         self._readiness[names.CHARM_CONTAINER].look(healthy=True)
