@@ -186,6 +186,7 @@ class Programs:
             "cinder-manage": lambda stdin: "",
             "mariadb": self._sql,
             "node.py": self._node,
+            "broker.py": self._broker,
         }
 
     def run(self, argv, stdin):
@@ -215,6 +216,10 @@ class Programs:
         names = sorted(each["name"] for each in request.get("clients", ()))
         made = {"seed": request.get("seed"), "clients": names, "version": "16.2.15"}
         return json.dumps(made if "clients" in request else {})
+
+    def _broker(self, stdin):
+        users = json.loads(stdin)["users"] if stdin else ()
+        return json.dumps({"accounts": sorted(user["name"] for user in users)})
 
     def _sql(self, stdin):
         names = sorted(set(re.findall(r"CREATE USER IF NOT EXISTS '([^']+)'@", stdin)))
