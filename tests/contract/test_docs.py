@@ -16,6 +16,7 @@ import yaml
 from ops import testing
 
 from charmkit.interfaces import mysql_client
+from helio import charmdocs
 from helio.cli import reference
 from helio.cli.main import helio
 from helio.embedded import program
@@ -164,6 +165,13 @@ def test_every_page_is_reached_from_the_index():
 def test_the_reference_is_what_the_program_says():
     assert reference.path(find_tree()).read_text() == reference.render(), (
         "run `python -m helio.cli.reference` and commit the result"
+    )
+
+
+def test_the_charms_reference_is_what_their_metadata_says():
+    tree = find_tree()
+    assert charmdocs.path(tree).read_text() == charmdocs.render(charmdocs.read(tree)), (
+        "run `python -m helio.charmdocs` and commit the result"
     )
 
 
