@@ -57,6 +57,7 @@ def _config(process: str) -> File:
         messaging.NAMESPACE,
         "oslo.concurrency",
         "oslo.db",
+        "oslo.service.wsgi",
         process=process,
         values={
             "tls": api.tls_folder("neutron"),
