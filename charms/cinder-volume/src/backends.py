@@ -17,6 +17,12 @@ CEPH_CONF = "/etc/cinder/ceph/ceph.conf"
 CEPH_KEYRING = "/etc/cinder/ceph/ceph.keyring"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+_KINDS: Mapping[drivers.Kind, str] = {
+    "text": "a text",
+    "integer": "a number",
+    "boolean": "true or false",
+    "list": "a list",
+}
 # Sections of the configuration that a backend's name would collide with.
 _TAKEN = frozenset(
     {
@@ -134,7 +140,7 @@ def _check_kind(name: str, setting: drivers.Setting, value: object) -> None:
         "list": isinstance(value, list) and bool(typing.cast("list[object]", value)),
     }
     if not right[setting.kind]:
-        raise BackendError(f"backends: {name}: {setting.name} must be a {setting.kind}")
+        raise BackendError(f"backends: {name}: {setting.name} must be {_KINDS[setting.kind]}")
 
 
 # --- what keeps a backend from working ---------------------------------------------------------
