@@ -151,7 +151,7 @@ def test_the_engine_gets_the_machines_charms_and_images(plan, host, reporter):
     }
     overlay = yaml.safe_load(host.files[SETTINGS.overlay("machines")])
     assert overlay["applications"]["host"]["resources"] == {
-        "runtime": "/home/cache/files/agents-debian12.tar.zst"
+        "runtime": str(SETTINGS.cache / "files/agents-debian12.tar.zst")
     }
     (command,) = host.changes
     assert "--charm-base localhost:32000/helio/base:debian12" in command
