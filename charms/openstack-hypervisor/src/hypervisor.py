@@ -180,7 +180,10 @@ METADATA = Process(
         *_tls(NEUTRON_TLS, restarts=True),
         File(path=LINKED, template="linked.sh", restarts=False),
     ),
-    check=Check(command=f"sh {LINKED} neutron-ovn-agent.service {{{{ southbound_admin_port }}}}"),
+    check=Check(
+        command=f"sh {LINKED} neutron-ovn-agent.service {{{{ southbound_admin_port }}}}",
+        patience=60,
+    ),
 )
 COMPUTE = Process(
     name="nova-compute",
@@ -217,7 +220,7 @@ COMPUTE = Process(
         dataclasses.replace(messaging.authority("nova"), group="root", mode=0o644),
         File(path=LINKED, template="linked.sh", restarts=False),
     ),
-    check=Check(command=f"sh {LINKED} nova-compute.service {{{{ amqp.port }}}}"),
+    check=Check(command=f"sh {LINKED} nova-compute.service {{{{ amqp.port }}}}", patience=60),
 )
 PROCESSES = (OPENVSWITCH, VSWITCHD, CONNECTIONS, OVN, LIBVIRT, METADATA, COMPUTE)
 

@@ -1,5 +1,7 @@
 #!/bin/sh
-# Succeeds if the main process of a systemd unit is connected to a port: that of the message
-# broker, of a database. usage: linked.sh UNIT PORT
-pid=$(systemctl show --property=MainPID --value "$1")
-[ "$pid" -gt 0 ] && ss -Htnp state established "dport = :$2" | grep -Fq "pid=$pid,"
+# Succeeds if a process of a systemd unit is connected to a port: that of the message broker, of a
+# database. usage: linked.sh UNIT PORT
+for pid in $(ss -Htnp state established "dport = :$2" | sed 's/pid=/\n/g' | sed -n 's/^\([0-9]*\),.*/\1/p'); do
+    grep -q "/$1\$" "/proc/$pid/cgroup" && exit 0
+done
+exit 1

@@ -298,7 +298,9 @@ class Machine:
         }
 
     def _systemctl(self, *arguments: str) -> str:
-        return self.run(("systemctl", *arguments), timeout=_RESTART)
+        # A script of the same name for another init system is none of its business.
+        skip = {"SYSTEMCTL_SKIP_SYSV": "1"}
+        return self.run(("systemctl", *arguments), environment=skip, timeout=_RESTART)
 
     # --- what must be there --------------------------------------------------------------------
 
