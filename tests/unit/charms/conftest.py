@@ -15,6 +15,8 @@ import types
 
 import pytest
 
+from charmkit.interfaces import keystone, mysql_client, rabbitmq
+
 CHARMS = pathlib.Path(__file__).parents[3] / "charms"
 
 
@@ -86,6 +88,63 @@ def with_needs():
         return dataclasses.replace(service, needs=needs)
 
     return replace
+
+
+# --- what needs read ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def account():
+    """Give Keystone with an account of a service."""
+    return keystone.Identity(
+        auth_url="https://keystone:5000/v3",
+        public_auth_url="https://10.8.0.5:5000/v3",
+        admin_auth_url="https://keystone:5000/v3",
+        region="RegionOne",
+        username="svc",
+        password="pa$word",
+        project="services",
+        project_domain="service_domain",
+        user_domain="service_domain",
+        admin_role="admin",
+    )
+
+
+@pytest.fixture
+def certificate():
+    """Give a certificate as needs read it."""
+    return types.SimpleNamespace(certificate="cert", private_key="key", ca="ca")
+
+
+@pytest.fixture
+def make_database():
+    """Make a schema with an account of its own."""
+
+    def make(name, password="s3cret"):  # noqa: S107 - it is no real one
+        return mysql_client.Database(
+            address="mariadb:3306",
+            name=name,
+            username=f"user-{name}",
+            password=password,
+            tls=True,
+            tls_ca=f"authority of {name}",
+        )
+
+    return make
+
+
+@pytest.fixture
+def broker():
+    """Give a broker with an account of a service."""
+    return rabbitmq.Broker(
+        hosts=("rabbitmq",),
+        port=5671,
+        username="svc-1",
+        password="s3cret-broker",
+        vhost="svc",
+        tls=True,
+        tls_ca="authority of the broker",
+    )
 
 
 # --- an API over TLS ---------------------------------------------------------------------------
