@@ -28,6 +28,7 @@ from localjuju.model import (
     RemoteConsumer,
     RemoteSecret,
     Saas,
+    Secret,
     SecretRevision,
     Status,
 )
@@ -43,8 +44,11 @@ def alias_of(model: Model, app: str) -> str:
     return _PREFIX + uuid.uuid5(identity.NAMESPACE, f"{model.uuid}/{app}/{created}").hex
 
 
-def alias_of_unit(model: Model, unit: str) -> str:
-    """Return the name by which models that offer something know a unit of this one."""
+def _reader(model: Model, unit: str) -> str:
+    """Return the name under which other models keep what a unit of this one reads.
+
+    It is the same whichever of the two offers, and stays when relations come and go.
+    """
     app, _, number = unit.partition("/")
     return f"{alias_of(model, app)}/{number}"
 
@@ -291,7 +295,7 @@ def read_secret(
             is taken.
     """
     secret = secrets.find(owner, secret_id)
-    if not secrets.can_read(owner, secret, alias_of_unit(model, unit)):
+    if not _may_read(model, unit, owner, secret):
         raise secrets.SecretDeniedError("permission denied")
     held = model.remote_secrets.get(secret_id)
     consumer = held.consumers.get(unit) if held is not None else None
@@ -312,6 +316,21 @@ def read_secret(
     return revision
 
 
+def _may_read(model: Model, unit: str, owner: Model, secret: Secret) -> bool:
+    """Tell whether a unit of one model may read a secret of another.
+
+    Grants name it as the relations in the owner's model do.
+    """
+    app, _, number = unit.partition("/")
+    names = {
+        _alien(relation, owner)
+        for relation in owner.relations.values()
+        if relation.crossing is not None
+        and (relation.crossing.model, relation.crossing.app) == (model.uuid, app)
+    }
+    return any(secrets.can_read(owner, secret, f"{name}/{number}") for name in names)
+
+
 def _secrets(reader: Model, models: Collection[Model], note_to: list[Model]) -> bool:
     """Bring what a model remembers of others' secrets in line; return whether that changed."""
     changed = False
@@ -323,13 +342,14 @@ def _secrets(reader: Model, models: Collection[Model], note_to: list[Model]) -> 
             changed = True
             continue
         for consumer in held.consumers.values():
-            alias = alias_of_unit(reader, consumer.unit)
-            if consumer.latest != secret.latest and secrets.can_read(owner, secret, alias):
+            is_behind = consumer.latest != secret.latest
+            if is_behind and _may_read(reader, consumer.unit, owner, secret):
                 consumer.latest = secret.latest
                 changed = True
-            copy = Consumer(alias, consumer.tracked)
-            if secret.consumers.get(alias) != copy:
-                secret.consumers[alias] = copy
+            name = _reader(reader, consumer.unit)
+            copy = Consumer(name, consumer.tracked)
+            if secret.consumers.get(name) != copy:
+                secret.consumers[name] = copy
                 if owner not in note_to:
                     note_to.append(owner)
     return changed
@@ -338,7 +358,7 @@ def _secrets(reader: Model, models: Collection[Model], note_to: list[Model]) -> 
 def _drop_readers(owner: Model, models: Collection[Model]) -> bool:
     """Forget readers in other models that are gone; return whether there were any."""
     present = {
-        (held.id, alias_of_unit(reader, unit))
+        (held.id, _reader(reader, unit))
         for reader in models
         for held in reader.remote_secrets.values()
         if held.model == owner.uuid

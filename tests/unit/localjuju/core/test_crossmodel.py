@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from localjuju import changes, crossmodel
+from localjuju import changes, crossmodel, secrets
 from localjuju.changes import ChangeError
 from localjuju.model import Life, Model, Relation
 
@@ -474,3 +474,39 @@ async def test_readers_that_are_gone_hold_no_revision_back(pair):
         await pair.cloud.engine.destroy_model(CONSUMING, force=True)
         await pair.cloud.rest()
         assert pair.models[OFFERING].secrets[pair.secret].consumers == {}
+
+
+async def test_the_consuming_side_shares_secrets_as_well(pair):
+    read = []
+
+    async def web(hook):
+        if hook.name == "take-relation-created" and hook.unit == "web/0":
+            uri = await hook.run("secret-add", "word=from-web", "--owner", "unit")
+            await hook.run("secret-grant", "--relation", hook.environment["JUJU_RELATION_ID"], uri)
+            await hook.run("relation-set", f"secret={uri}")
+        if await hook.run("config-get", "colour") == "blue":
+            for uri in json.loads(await hook.run("secret-ids", "--format=json")):
+                await hook.run("secret-set", uri, "word=from-web-2")
+
+    async def db(hook):
+        if hook.name == "give-relation-changed" and hook.remote_unit.endswith("/0"):
+            uri = await hook.run("relation-get", "secret", hook.remote_unit)
+            if uri:  # else its created hook has not ended yet: another changed comes
+                read.append(await hook.run("secret-get", uri, "word"))
+        if hook.name == "secret-changed":
+            uri = hook.environment["JUJU_SECRET_ID"]
+            assert uri.startswith(f"secret://{pair.models[CONSUMING].uuid}/")
+            read.append(await hook.run("secret-get", uri, "word", "--refresh"))
+
+    pair.cloud.substrate.charms = {"db": db, "web": web}
+    async with pair.cloud.running():
+        await pair.set_up()
+        await pair.integrate()
+        assert read == ["from-web"]
+        await pair.cloud.engine.change(
+            CONSUMING, lambda m: changes.set_config(m, "web", {"colour": "blue"})
+        )
+        await pair.cloud.rest()
+        assert read == ["from-web", "from-web-2"]
+        (secret,) = pair.models[CONSUMING].secrets.values()
+        assert secrets.obsolete(secret) == [1]
