@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import Any
 
@@ -213,6 +214,15 @@ async def test_only_relations_with_an_offer_of_this_model_are_suspended(pair):
         number = pair.halves()[1].id
         with pytest.raises(ChangeError, match="not associated with an offer"):
             changes.set_suspended(pair.models[CONSUMING], [number], suspended=True)
+
+
+async def test_what_is_of_one_machine_only_does_not_leave_its_model(pair):
+    async with pair.cloud.running():
+        await pair.set_up()
+        charm = pair.models[CONSUMING].charm_of("web")
+        charm.endpoints["take"] = dataclasses.replace(charm.endpoints["take"], scope="container")
+        with pytest.raises(ChangeError, match="do not leave a model"):
+            changes.add_relation(pair.models[CONSUMING], "web:take", "store:give")
 
 
 async def test_a_name_that_is_removed_takes_its_relations_along(pair):

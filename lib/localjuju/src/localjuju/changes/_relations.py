@@ -38,6 +38,10 @@ def add_relation(model: Model, a: str, b: str) -> Relation:
         _check_limit(model, end, key)
     endpoints = [_endpoint(model, end) for end in ends]
     scope = "container" if any(e.scope == "container" for e in endpoints) else "global"
+    if scope == "container" and any(end.app in model.saas for end in ends):
+        raise ChangeError(
+            f'cannot add relation "{key}": container scoped relations do not leave a model'
+        )
     if scope == "container" and not any(model.charm_of(end.app).subordinate for end in ends):
         raise ChangeError(
             f'cannot add relation "{key}": container scoped relations need a subordinate'
