@@ -13,14 +13,15 @@ import base64
 import copy
 import dataclasses
 import uuid
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import yaml
 
 from localjuju import changes
-from localjuju.model import Charm, Model, Resource
+from localjuju.facts import space_of
+from localjuju.model import ALPHA, Charm, Life, Model, Resource, Unit
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TOP = frozenset(
@@ -33,11 +34,10 @@ _TOP = frozenset(
         "applications",
         "relations",
         "saas",
+        "machines",
     )
 )
-_UNSUPPORTED = {
-    "machines": "there are no machines in a Kubernetes model",
-}
+_MACHINE = frozenset(("constraints", "annotations", "base", "series"))
 _APPLICATION = frozenset(
     (
         "charm",
@@ -55,12 +55,12 @@ _APPLICATION = frozenset(
         "annotations",
         "expose",
         "trust",
+        "to",
     )
 )
 _OVERLAY_ONLY = frozenset(("offers",))
 _NOT_HERE = {
-    "to": "units cannot be placed: there is one host",
-    "placement": "units cannot be placed: there is one host",
+    "placement": "pods cannot be placed: there is one host",
     "devices": "devices are not supported",
     "plan": "plans are not supported",
     "exposed-endpoints": "endpoints cannot be exposed one by one",
@@ -90,6 +90,8 @@ class BundleApplication:
         charm: Path of the charm.
         scale: Units; None leaves an existing application's number alone.
         resources: Name → image reference, or path of a file.
+        to: Machines of the bundle for its first units, or `new`.
+        bindings: Endpoint or extra binding ("" for all others) → space.
     """
 
     name: str
@@ -99,6 +101,8 @@ class BundleApplication:
     resources: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
     storage: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
     constraints: str | None = None
+    to: tuple[str, ...] = ()
+    bindings: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
     expose: bool = False
     trust: bool = False
     offers: Mapping[str, BundleOffer] = dataclasses.field(default_factory=dict[str, BundleOffer])
@@ -110,11 +114,15 @@ class Bundle:
 
     Attributes:
         saas: Name → URL of an offer of another model.
+        machines: Id in the bundle → constraints. Those of the model have ids of their own.
+        is_kubernetes: Whether it says that it is for a model of pods.
     """
 
     applications: Mapping[str, BundleApplication]
     relations: tuple[tuple[str, str], ...]
     saas: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
+    machines: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
+    is_kubernetes: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,7 +165,7 @@ def merge(base: Data, overlay: Data) -> Data:
     """Lay one overlay over a bundle.
 
     Applications are merged key by key; one without a value goes, with its relations, and so does
-    one of another model (`saas`); relations are added.
+    one of another model (`saas`); relations are added, machines replaced.
     """
     applications: Data = dict(base["applications"])
     relations: list[Any] = list(base.get("relations") or ())
@@ -174,7 +182,14 @@ def merge(base: Data, overlay: Data) -> Data:
     relations = [pair for pair in relations if gone.isdisjoint({_app(end) for end in pair})]
     relations += [pair for pair in overlay.get("relations") or () if pair not in relations]
     saas = {name: body for name, body in saas.items() if body is not None}
-    return {**base, "applications": applications, "saas": saas, "relations": relations}
+    machines = overlay.get("machines") or base.get("machines")
+    return {
+        **base,
+        "applications": applications,
+        "saas": saas,
+        "machines": machines,
+        "relations": relations,
+    }
 
 
 def _merged_application(base: Data, overlay: Data) -> Data:
@@ -210,9 +225,7 @@ def _documents(path: Path) -> list[Data]:
 
 def _check_document(path: Path, document: Data, *, is_base: bool = False) -> None:
     for key in document:
-        if key in _UNSUPPORTED and document[key]:
-            raise BundleError(f"cannot read bundle {path}: {key}: {_UNSUPPORTED[key]}")
-        if key not in _TOP and key not in _UNSUPPORTED:
+        if key not in _TOP:
             raise BundleError(f"cannot read bundle {path}: unknown key {key}")
     if document.get("bundle") not in {None, "kubernetes"}:
         raise BundleError(
@@ -232,6 +245,10 @@ def _check_document(path: Path, document: Data, *, is_base: bool = False) -> Non
                 )
             if key not in _APPLICATION:
                 raise BundleError(f"cannot read bundle {path}: application {name}: unknown {key}")
+    for number, body in _mapping(path, document, "machines").items():
+        unknown = sorted({*_mapping(path, {"machines": body}, "machines")} - _MACHINE)
+        if unknown:
+            raise BundleError(f"cannot read bundle {path}: machine {number}: unknown {unknown[0]}")
     for name, body in _mapping(path, document, "saas").items():
         url: Any = cast(Data, body).get("url") if isinstance(body, dict) else None
         if body is not None and not isinstance(url, str):
@@ -281,7 +298,7 @@ def _resolved_application(path: Path, folder: Path, body: Data) -> Data:
             f"cannot read bundle {path}: charm {charm!r} is not a path; "
             "there is no store of charms here, so give ./NAME.charm"
         )
-    for key in ("options", "resources", "storage"):
+    for key in ("options", "resources", "storage", "bindings"):
         if key in found:
             found[key] = dict(_mapping(path, found, key))
     for name, value in found.get("resources", {}).items():
@@ -319,7 +336,37 @@ def _bundle(path: Path, merged: Data) -> Bundle:
     for name in saas.keys() & applications.keys():
         raise BundleError(f"cannot read bundle {path}: saas {name} has the name of an application")
     relations = _relations(path, merged, {*applications, *saas})
-    return Bundle(applications, tuple(relations), saas)
+    machines = {
+        str(number): str(_part({"machine": body}, "machine").get("constraints") or "")
+        for number, body in _part(merged, "machines").items()
+    }
+    _check_machines(path, applications, machines)
+    kubernetes = merged.get("bundle") == "kubernetes"
+    if kubernetes and machines:
+        raise BundleError(f"cannot read bundle {path}: a kubernetes bundle cannot have machines")
+    return Bundle(applications, tuple(relations), saas, machines, kubernetes)
+
+
+def _check_machines(
+    path: Path, applications: Mapping[str, BundleApplication], machines: Collection[str]
+) -> None:
+    used: set[str] = set()
+    for app in applications.values():
+        for word in app.to:
+            if word != changes.NEW and word not in machines:
+                raise BundleError(
+                    f"cannot read bundle {path}: application {app.name}: to: there is no machine "
+                    f"{word}"
+                )
+        if len(app.to) > (1 if app.scale is None else app.scale):
+            raise BundleError(
+                f"cannot read bundle {path}: application {app.name}: to names more machines than "
+                "there are units"
+            )
+        used.update(app.to)
+    unused = sorted(set(machines) - used)
+    if unused:
+        raise BundleError(f"cannot read bundle {path}: no unit is placed on machine {unused[0]}")
 
 
 def _application(path: Path, name: str, body: Data) -> BundleApplication:
@@ -335,6 +382,8 @@ def _application(path: Path, name: str, body: Data) -> BundleApplication:
         if not isinstance(body.get(key, False), bool):
             raise BundleError(f"{where}: {key} is {body[key]!r}, not true or false")
     constraints = body.get("constraints")
+    to: Any = body.get("to") or []
+    places = cast(list[Any], to) if isinstance(to, list) else [to]
     return BundleApplication(
         name,
         Path(body["charm"]),
@@ -343,6 +392,8 @@ def _application(path: Path, name: str, body: Data) -> BundleApplication:
         resources={k: str(v) for k, v in _part(body, "resources").items()},
         storage={k: str(v) for k, v in _part(body, "storage").items()},
         constraints=None if constraints is None else str(constraints),
+        to=tuple(str(place) for place in places),
+        bindings={str(k): str(v) for k, v in _part(body, "bindings").items()},
         expose=body.get("expose", False),
         trust=body.get("trust", False),
         offers={n: _offer(where, n, found) for n, found in _part(body, "offers").items()},
@@ -402,6 +453,7 @@ def plan(
     trust: bool,
     now: float,
     find_offer: Callable[[str], changes.OfferDetails] | None = None,
+    spaces: Collection[str] = (ALPHA,),
 ) -> list[Change]:
     """Return what is missing in a model, in order; nothing when it is as the bundle wants it.
 
@@ -415,6 +467,7 @@ def plan(
         trust: Whether the operator agrees that applications are trusted.
         now: Present time.
         find_offer: Returns an offer of another model by its URL.
+        spaces: The spaces that there are.
 
     Raises:
         BundleError: The bundle cannot be brought about in this model.
@@ -425,6 +478,8 @@ def plan(
             "cannot deploy bundle: repeat the deploy command with the --trust argument if you "
             f"consent to trust the following application(s): {', '.join(asking)}"
         )
+    if bundle.is_kubernetes and model.has_machines:
+        raise BundleError(f'cannot deploy bundle: model "{model.name}" has machines, no pods')
     trial = copy.deepcopy(model)
     found: list[Change] = []
     consumed: dict[str, changes.OfferDetails] = {}
@@ -435,7 +490,8 @@ def plan(
             consumed[name] = find_offer(url)
         except changes.ChangeError as error:
             raise BundleError(f"cannot deploy bundle: saas {name}: {error}") from error
-    for change in _changes(bundle, trial, charms, resources, now, consumed):
+    given = _Given(charms, resources, spaces, _Machines(bundle, model), now)
+    for change in _changes(bundle, trial, given, consumed):
         try:
             change.edit(trial)
         except changes.ChangeError as error:
@@ -444,20 +500,75 @@ def plan(
     return found
 
 
+class _Machines:
+    """Which machine of a model is which one of a bundle.
+
+    A machine that has the unit of an application that belongs there is it; the others are made.
+    Changes are made twice, on a trial model and on the real one, whose numbers may differ.
+    """
+
+    def __init__(self, bundle: Bundle, model: Model) -> None:
+        self._made: dict[tuple[int, str], str] = {}
+        self._found: dict[str, str] = {}
+        for app in bundle.applications.values():
+            for word, unit in zip(app.to, _held(model, app.name), strict=False):
+                if word != changes.NEW:
+                    self._found.setdefault(word, unit.machine)
+
+    def missing(self, words: Iterable[str]) -> list[str]:
+        """Return the machines that are to be made before units can be placed so."""
+        made = {word for _, word in self._made}
+        wanted = dict.fromkeys(word for word in words if word != changes.NEW)
+        return [word for word in wanted if word not in self._found and word not in made]
+
+    def make(self, word: str, constraints: str, now: float) -> Callable[[Model], object]:
+        """Return the edit that makes a machine of the bundle."""
+
+        def edit(model: Model) -> None:
+            self._made[id(model), word] = changes.add_machine(model, now, constraints).id
+
+        return edit
+
+    def places(self, model: Model, words: Iterable[str]) -> list[str]:
+        """Return placements in terms of a model."""
+        return [
+            word if word == changes.NEW else self._made.get((id(model), word)) or self._found[word]
+            for word in words
+        ]
+
+
+def _held(model: Model, app: str) -> list[Unit]:
+    return [unit for unit in model.units_of(app) if unit.life is Life.ALIVE and unit.machine]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Given:
+    """What changes are made from besides the bundle."""
+
+    charms: Mapping[str, Charm]
+    resources: Mapping[str, Mapping[str, Resource]]
+    spaces: Collection[str]
+    machines: _Machines
+    now: float
+
+
 def _changes(
     bundle: Bundle,
     trial: Model,
-    charms: Mapping[str, Charm],
-    resources: Mapping[str, Mapping[str, Resource]],
-    now: float,
+    given: _Given,
     consumed: Mapping[str, changes.OfferDetails],
 ) -> Iterator[Change]:
     """Yield changes one after the other; each sees the trial model with those before it."""
+    now = given.now
     for name, app in sorted(bundle.applications.items()):
+        lacking = app.to[len(_held(trial, name)) :]
+        for word in given.machines.missing(lacking):
+            edit = given.machines.make(word, bundle.machines[word], now)
+            yield Change(f"add new machine {word}", edit)
         if name not in trial.applications:
-            yield _deploy(app, charms[name], resources.get(name, {}), now)
+            yield _deploy(app, given)
         else:
-            yield from _adjust(app, trial, now)
+            yield from _adjust(app, trial, lacking, given)
         if app.expose and not trial.applications[name].exposed:
             yield Change(f"expose application {name}", _exposing(name))
         for offer, wanted in sorted(app.offers.items()):
@@ -476,10 +587,10 @@ def _changes(
             yield Change(f"add relation {one} - {other}", _relating(one, other))
 
 
-def _deploy(
-    app: BundleApplication, charm: Charm, resources: Mapping[str, Resource], now: float
-) -> Change:
-    units = 1 if app.scale is None else app.scale
+def _deploy(app: BundleApplication, given: _Given) -> Change:
+    charm = given.charms[app.name]
+    least = 0 if charm.subordinate else 1
+    units = least if app.scale is None else app.scale
 
     def edit(model: Model) -> None:
         changes.deploy(
@@ -488,11 +599,14 @@ def _deploy(
             app.name,
             units=units,
             config=app.options,
-            resources=resources,
+            resources=given.resources.get(app.name, {}),
             trust=app.trust,
             storage=app.storage,
             constraints=app.constraints or "",
-            now=now,
+            bindings=app.bindings,
+            placement=given.machines.places(model, app.to),
+            spaces=given.spaces,
+            now=given.now,
         )
 
     plural = "" if units == 1 else "s"
@@ -502,7 +616,9 @@ def _deploy(
     )
 
 
-def _adjust(app: BundleApplication, trial: Model, now: float) -> Iterator[Change]:
+def _adjust(
+    app: BundleApplication, trial: Model, lacking: Sequence[str], given: _Given
+) -> Iterator[Change]:
     held = trial.applications[app.name]
     charm = trial.charm_of(app.name)
     different = {
@@ -522,8 +638,21 @@ def _adjust(app: BundleApplication, trial: Model, now: float) -> Iterator[Change
         )
     if app.trust and not held.trust:
         yield Change(f"trust application {app.name}", _trusting(app.name))
-    if app.scale is not None and app.scale != held.scale:
-        yield Change(f"scale {app.name} to {app.scale} units", _scaling(app.name, app.scale, now))
+    rebound = {k: v for k, v in app.bindings.items() if space_of(held, k) != v}
+    if rebound:
+        ends = ", ".join(f"{name or 'all others'} to {space}" for name, space in rebound.items())
+        yield Change(f"bind endpoints of {app.name}: {ends}", _binding(app.name, rebound, given))
+    missing = 0 if app.scale is None else app.scale - held.scale
+    if trial.has_machines and missing > 0:
+        plural = "" if missing == 1 else "s"
+        yield Change(
+            f"add {missing} unit{plural} to {app.name}",
+            _adding(app.name, missing, lacking, given),
+        )
+    elif app.scale is not None and missing and not trial.has_machines:
+        yield Change(
+            f"scale {app.name} to {app.scale} units", _scaling(app.name, app.scale, given.now)
+        )
 
 
 def _typed(charm: Charm, options: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -556,6 +685,18 @@ def _trusting(name: str) -> Callable[[Model], object]:
 
 def _scaling(name: str, scale: int, now: float) -> Callable[[Model], object]:
     return lambda model: changes.scale_application(model, name, scale, now)
+
+
+def _binding(name: str, bindings: Mapping[str, str], given: _Given) -> Callable[[Model], object]:
+    return lambda model: changes.bind(model, name, bindings, given.spaces)
+
+
+def _adding(
+    name: str, count: int, lacking: Sequence[str], given: _Given
+) -> Callable[[Model], object]:
+    return lambda model: changes.add_units(
+        model, name, count, given.now, given.machines.places(model, lacking[:count])
+    )
 
 
 def _exposing(name: str) -> Callable[[Model], object]:

@@ -162,6 +162,46 @@ def model() -> Model:
     return Model(name="m", uuid="11111111-2222-3333-4444-555555555555", created=NOW)
 
 
+BOX = CharmSource(
+    {
+        "name": "box",
+        "summary": "A charm of machines",
+        "extra-bindings": {"tunnel": None},
+        "provides": {"give": {"interface": "thing"}},
+        "requires": {"take": {"interface": "thing"}},
+        "peers": {"boxes": {"interface": "boxes"}},
+        "resources": {"tool": {"type": "file", "filename": "tool.bin"}},
+    },
+    config={"options": {}},
+    actions={},
+    dispatch='#!/bin/sh\nstatus-set active "on $JUJU_MACHINE_ID"\n',
+)
+LID = CharmSource(
+    {
+        "name": "lid",
+        "summary": "A subordinate",
+        "subordinate": True,
+        "requires": {"beside": {"interface": "juju-info", "scope": "container"}},
+    },
+    config={"options": {}},
+    actions={},
+    dispatch='#!/bin/sh\nstatus-set active "beside $JUJU_PRINCIPAL_UNIT"\n',
+)
+
+
+@pytest.fixture
+def machines_model() -> Model:
+    uuid = "11111111-2222-3333-4444-555555abcdef"
+    return Model(name="machines", uuid=uuid, type="iaas", created=NOW)
+
+
+@pytest.fixture
+def box_charms(tmp_path: Path) -> dict[str, Charm]:
+    box = charms.read(BOX.folder(tmp_path / "box-folder"))
+    lid = charms.read(LID.folder(tmp_path / "lid-folder"))
+    return {"box": box, "lid": lid, "post": dataclasses.replace(box, name="post")}
+
+
 # --- An engine on this host ------------------------------------------------------------------
 
 

@@ -122,7 +122,7 @@ def test_options_may_come_from_files(tmp_path: Path) -> None:
     [
         ({"bundle": "kubernets"}, "bundle: kubernets, expected kubernetes"),
         ({"aplications": {}}, "unknown key aplications"),
-        ({"machines": {"0": {}}}, "there are no machines"),
+        ({"machines": {"0": {}}}, "no unit is placed on machine"),
         ({"saas": {"x": {"uri": "y"}}}, "saas x has no url"),
         ({"saas": {"paint": {"url": "a/m.x"}}}, "saas paint has the name of an application"),
         (
@@ -132,7 +132,7 @@ def test_options_may_come_from_files(tmp_path: Path) -> None:
         ({"applications": []}, "it has no applications"),
         ({"applications": {"paint": "x"}}, "paint is not a mapping"),
         ({"applications": {"paint": {"charm": "./p", "optoins": {}}}}, "unknown optoins"),
-        ({"applications": {"paint": {"charm": "./p", "to": ["0"]}}}, "there is one host"),
+        ({"applications": {"paint": {"charm": "./p", "to": ["0"]}}}, "there is no machine 0"),
         ({"applications": {"paint": {"scale": 1}}}, "names no charm"),
         ({"applications": {"paint": {"charm": "paint"}}}, "is not a path"),
         (
@@ -272,3 +272,115 @@ def test_what_will_fail_is_known_before_anything_is_done(
     wanted = bundle.read(write(tmp_path, BASE.replace(old, new)))
     with pytest.raises(BundleError, match=words):
         known.plan(wanted, model)
+
+
+# --- Machines ------------------------------------------------------------------------------------
+
+BOXES = """
+machines:
+  "0": {constraints: image-id=x/machine:1}
+  "1": {}
+applications:
+  box:
+    charm: ./box.charm
+    num_units: 3
+    to: ["0", "1", new]
+    bindings: {"": alpha, take: fast}
+  lid:
+    charm: ./lid.charm
+  post:
+    charm: ./post.charm
+    to: ["1"]
+relations:
+- [lid, box]
+"""
+SPACES = ("alpha", "fast")
+
+
+@pytest.fixture
+def boxes(machines_model: Model, box_charms: dict[str, Charm]) -> Any:
+    class Boxes:
+        model = machines_model
+
+        def plan(self, wanted: bundle.Bundle) -> list[bundle.Change]:
+            return bundle.plan(
+                wanted, self.model, box_charms, {}, trust=False, now=NOW, spaces=SPACES
+            )
+
+        def apply(self, wanted: bundle.Bundle) -> None:
+            for change in self.plan(wanted):
+                change.edit(self.model)
+
+    return Boxes()
+
+
+def test_machines_of_a_bundle_are_made_once_and_shared(tmp_path: Path, boxes: Any) -> None:
+    changes.add_machine(boxes.model, NOW)  # its number is taken, the bundle's are its own
+    wanted = bundle.read(write(tmp_path, BOXES))
+    assert [change.text for change in boxes.plan(wanted)] == [
+        "add new machine 0",
+        "add new machine 1",
+        "deploy application box from charm box.charm with 3 units",
+        "deploy application lid from charm lid.charm with 0 units",
+        "deploy application post from charm post.charm with 1 unit",
+        "add relation lid - box",
+    ]
+    boxes.apply(wanted)
+    model = boxes.model
+    placed = {name: unit.machine for name, unit in model.units.items()}
+    assert placed == {"box/0": "1", "box/1": "2", "box/2": "3", "post/0": "2"}
+    assert model.machines["1"].constraints == "image-id=x/machine:1"
+    assert model.applications["box"].bindings == {"": "alpha", "take": "fast"}
+    assert boxes.plan(wanted) == []
+
+
+def test_a_unit_that_left_is_added_again_on_its_machine_and_more_are_left_alone(
+    tmp_path: Path, boxes: Any
+) -> None:
+    wanted = bundle.read(write(tmp_path, BOXES))
+    boxes.apply(wanted)
+    changes.add_units(boxes.model, "box", 1, NOW)
+    assert boxes.plan(wanted) == []
+    for name in ("box/2", "box/3"):
+        changes.remove_named_unit(boxes.model, name)
+    assert [change.text for change in boxes.plan(wanted)] == ["add 1 unit to box"]
+    boxes.apply(wanted)
+    assert boxes.model.units["box/4"].machine == "4"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"machines": {"0": {}, "1": {}, "2": {}}}, "no unit is placed on machine 2"),
+        ({"machines": {"0": {}}}, "there is no machine 1"),
+        ({"machines": {"0": {"lxd": 1}, "1": {}}}, "machine 0: unknown lxd"),
+        ({"bundle": "kubernetes"}, "a kubernetes bundle cannot have machines"),
+    ],
+)
+def test_machines_that_cannot_be_are_refused(
+    tmp_path: Path, change: dict[str, Any], words: str
+) -> None:
+    path = write(tmp_path, yaml.safe_dump({**yaml.safe_load(BOXES), **change}))
+    with pytest.raises(BundleError, match=words):
+        bundle.read(path)
+
+
+def test_an_overlay_replaces_the_machines(tmp_path: Path) -> None:
+    overlay = {"machines": {"0": {"constraints": "image-id=x/y:2"}, "1": None}}
+    path = write(tmp_path, yaml.safe_dump(overlay), "overlay.yaml")
+    wanted = bundle.read(write(tmp_path, BOXES), [path])
+    assert wanted.machines == {"0": "image-id=x/y:2", "1": ""}
+
+
+def test_a_kubernetes_bundle_is_not_for_machines(tmp_path: Path, boxes: Any) -> None:
+    wanted = bundle.read(write(tmp_path, BASE))
+    with pytest.raises(BundleError, match="has machines, no pods"):
+        bundle.plan(wanted, boxes.model, {}, {}, trust=True, now=NOW)
+
+
+def test_a_space_that_is_not_there_is_refused_before_anything_is_done(
+    tmp_path: Path, boxes: Any
+) -> None:
+    path = write(tmp_path, BOXES.replace("fast", "slow"))
+    with pytest.raises(BundleError, match='space "slow" not found; there are: alpha, fast'):
+        boxes.plan(bundle.read(path))

@@ -111,7 +111,9 @@ def test_what_cannot_be_deployed_is_told_with_the_next_step(
     assert "run `juju deploy ./paint.charm`" in juju.refused("deploy", "paint.charm")
     assert juju.refused("deploy", "./nope.charm") == 'no charm was found at "./nope.charm"'
     assert "missing OCI images for: paint-image" in juju.refused("deploy", paint_file)
-    assert "units of a Kubernetes model are pods" in juju.refused("deploy", paint_file, "--to", "0")
+    assert "units of a Kubernetes model are pods" in juju.refused(
+        "deploy", paint_file, "--to", "0"
+    )
     assert 'expected "key=value"' in juju.refused("deploy", paint_file, "--resource", "x")
     refused = juju.refused("deploy", paint_file, "--resource", IMAGE, "--resource", "a=b")
     assert 'unrecognized resource "a"' in refused

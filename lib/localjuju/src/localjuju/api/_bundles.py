@@ -28,7 +28,8 @@ async def deploy_bundle(call: Call) -> Data:
         resources: dict[str, dict[str, Resource]] = {}
         for app in bundles.missing_applications(bundle, model):
             await call.emit({"locating": str(app.charm), "app": app.name})
-            charms[app.name] = await take_in_charm(call, str(app.charm))
+            constraints = app.constraints or next(iter(bundle.machines.values()), "")
+            charms[app.name] = await take_in_charm(call, str(app.charm), constraints)
             resources[app.name] = await take_in_resources(call, charms[app.name], app.resources)
         plan = bundles.plan(
             bundle,
@@ -40,6 +41,7 @@ async def deploy_bundle(call: Call) -> Data:
             find_offer=lambda url: changes.offer_details(
                 *changes.find_offer(call.engine.models.values(), url)
             ),
+            spaces=list(call.engine.settings.subnets),
         )
         if params.flag("dry_run"):
             return {"changes": [change.text for change in plan]}

@@ -445,10 +445,16 @@ def _storage_lines(identity: str, location: str) -> list[str]:
     folder = f"{names.MACHINE_JUJU}/storage/{identity}"
     lines = [f"mkdir -p {shlex.quote(folder)}"]
     if location != folder:
-        place = shlex.quote(location)
+        place, goal = shlex.quote(location), shlex.quote(folder)
         lines += [
             f"mkdir -p {shlex.quote(str(Path(location).parent))}",
-            f"[ -e {place} ] || ln -s {shlex.quote(folder)} {place}",
+            f"if [ ! -L {place} ]; then",
+            f"  [ ! -d {place} ] || rmdir {place}",  # one that holds something is refused
+            f"  ln -s {goal} {place}",
+            "fi",
+            f'[ "$(readlink {place})" = {goal} ] || {{',
+            f"  echo {place} is the place of another storage >&2; exit 1",
+            "}",
         ]
     return lines
 
