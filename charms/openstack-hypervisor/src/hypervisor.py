@@ -23,6 +23,17 @@ BIN = "/opt/openstack/bin"
 NOVA, NEUTRON = "/etc/nova/nova.conf", "/etc/neutron/neutron-ovn-agent.conf"
 OVS_TLS, NEUTRON_TLS, NOVA_TLS = "/etc/openvswitch/tls", "/etc/neutron/tls", "/etc/nova/tls"
 PHYSNET = "physnet1"
+NOVA_HELPERS = ("nova_sys_admin", "privsep_osbrick", "vif_plug_ovs_privileged")
+NEUTRON_HELPERS = (
+    "privsep",
+    "privsep_conntrack",
+    "privsep_dhcp_release",
+    "privsep_link",
+    "privsep_namespace",
+    "privsep_ovs_vsctl",
+    "privsep_sysctl",
+)
+"""Groups of the programs that do for an agent what takes more rights."""
 PATH = {"PATH": f"{BIN}:/usr/sbin:/usr/bin:/sbin:/bin"}
 
 PACKAGES = (
@@ -169,13 +180,15 @@ METADATA = Process(
                 "neutron.base.agent",
                 "neutron.ml2.ovs.agent",
                 "neutron.metadata.agent",
-                "neutron.ovn.agent",
+                "neutron.ovn.metadata.agent",
                 "neutron.ml2.ovn",
+                "neutron.ml2.ovn.agent",
                 "oslo.concurrency",
                 "oslo.log",
                 "oslo.privsep",
             ),
-            values={"path": NEUTRON, "tls": NEUTRON_TLS},
+            dynamic_groups=NEUTRON_HELPERS,
+            values={"path": NEUTRON, "helpers": NEUTRON_HELPERS, "tls": NEUTRON_TLS},
         ),
         *_tls(NEUTRON_TLS, restarts=True),
         File(path=LINKED, template="linked.sh", restarts=False),
@@ -210,11 +223,17 @@ COMPUTE = Process(
                 "oslo.concurrency",
                 "oslo.log",
                 "oslo.privsep",
-                "os_vif",
+                "oslo.service.service",
                 "os_brick",
             ),
-            dynamic_groups=("cinder", "glance", "neutron", "placement", "service_user"),
-            values={"path": NOVA, "ca_file": f"{NOVA_TLS}/ca.pem", **messaging.values("nova")},
+            # Options of plug-ins, and of helpers with more rights, declared when they are loaded.
+            dynamic_groups=("os_vif_ovs", *NOVA_HELPERS),
+            values={
+                "path": NOVA,
+                "helpers": NOVA_HELPERS,
+                "ca_file": f"{NOVA_TLS}/ca.pem",
+                **messaging.values("nova"),
+            },
         ),
         File(path=f"{NOVA_TLS}/ca.pem", text=_TRUST, mode=0o644),
         dataclasses.replace(messaging.authority("nova"), group="root", mode=0o644),
