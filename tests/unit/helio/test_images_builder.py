@@ -189,6 +189,14 @@ def test_an_image_that_is_there_is_not_built_again(builder, machine):
     assert machine.count("build") == 2
 
 
+def test_each_build_says_how_long_it_took(builder):
+    lines: list[str] = []
+
+    dataclasses.replace(builder, on_line=lines.append).build()
+
+    assert lines == ["base: built in 0 s", "mariadb: built in 0 s"]
+
+
 def test_only_the_named_image_and_its_parents_are_built(builder, machine):
     builder.build("base")
 

@@ -8,6 +8,7 @@ import dataclasses
 import fcntl
 import json
 import os
+import time
 from collections.abc import Callable, Generator
 from pathlib import Path
 
@@ -100,7 +101,9 @@ class Builder:
                 for image in missing:
                     # Another process may have built it while this one waited for its turn.
                     if not self.is_built(image):
+                        began = time.monotonic()
                         self._build(self.catalogue.recipe(image))
+                        self.on_line(f"{image}: built in {time.monotonic() - began:.0f} s")
         return {image: self.reference(image) for image in order}
 
     def prune(self) -> None:
