@@ -14,6 +14,26 @@ from localjuju.hooks.build import ensure_client
 from localjuju.settings import Settings
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option that asks for what takes too long for every change."""
+    parser.addoption("--all", action="store_true", help="Run the tests that take long, too.")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the mark of such tests."""
+    config.addinivalue_line("markers", "long: runs with --all only")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave them out unless they are asked for."""
+    if config.getoption("--all"):
+        return
+    left_out = [item for item in items if item.get_closest_marker("long")]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
 @pytest.fixture(scope="session")
 def image_store() -> images.Store:
     """The store with the images, which are built now where they are missing."""

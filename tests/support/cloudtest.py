@@ -9,11 +9,13 @@ import json
 import os
 import shutil
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -22,13 +24,17 @@ import jubilant
 import requests
 import yaml
 
-from helio import images, pebble
+from helio import clients, images, pebble, sdk
 from helio.host import LocalHost
 
 ROOT = Path(__file__).resolve().parents[2]
 HOME = Path("/var/lib/helio-test")
 CACHES = Path("/var/lib/helio")  # where this machine keeps its images
-SETTINGS = {"instance": "helio-test", "subnet": "10.132.0.0/20"}
+SETTINGS = {
+    "instance": "helio-test",
+    "subnet": "10.132.0.0/20",
+    "external-subnet": "172.24.5.0/24",
+}
 SETTLE_SECONDS = 900
 
 
@@ -39,10 +45,17 @@ class Cloud:
     Attributes:
         home: Its HELIO_HOME.
         juju: Drives the model of the control plane.
+        machines: Drives the model of the machines.
     """
 
     home: Path
     juju: jubilant.Juju
+    machines: jubilant.Juju
+
+    @property
+    def models(self) -> tuple[jubilant.Juju, jubilant.Juju]:
+        """What drives each of the models."""
+        return self.juju, self.machines
 
     def helio(self, *arguments: str) -> str:
         """Run the helio command of this checkout and return what it prints."""
@@ -50,9 +63,18 @@ class Cloud:
 
     @property
     def clouds(self) -> dict[str, Any]:
-        """The only entry of the file that `helio cloud-config` writes."""
-        content = yaml.safe_load((self.home / "clouds.yaml").read_text())
-        return next(iter(content["clouds"].values()))
+        """The administrator's entry of the file that `helio cloud-config` writes."""
+        return yaml.safe_load((self.home / "clouds.yaml").read_text())["clouds"]["helio"]
+
+    def sdk(self, name: str = "helio") -> Any:
+        """Return a connection of the client library: the administrator's, or `demo`'s."""
+        accounts = clients.read_accounts((self.home / "clouds.yaml").read_text())
+        return sdk.connect(accounts[name], self.home / "ca.pem")
+
+    def launch(self, *arguments: str) -> "Guest":
+        """Boot an instance, or go on with it, by the command that users run."""
+        told = json.loads(self.helio("launch", *arguments, "--format", "json"))
+        return Guest(told["name"], told["id"], told["address"], told["floating_ip"], told["ssh"])
 
     def openstack(self, *arguments: str) -> Any:
         """Run the OpenStack client with the written clouds.yaml and return its JSON."""
@@ -60,11 +82,10 @@ class Cloud:
 
     def openstack_quiet(self, *arguments: str) -> str:
         """Run a command of the OpenStack client that prints no JSON."""
-        name = next(iter(yaml.safe_load((self.home / "clouds.yaml").read_text())["clouds"]))
         environment = {
             **{k: v for k, v in os.environ.items() if not k.startswith("OS_")},
             "OS_CLIENT_CONFIG_FILE": str(self.home / "clouds.yaml"),
-            "OS_CLOUD": name,
+            "OS_CLOUD": "helio",
         }
         return run([str(Path(sys.executable).parent / "openstack"), *arguments], environment)
 
@@ -94,11 +115,44 @@ class Cloud:
         os.kill(int(children[0]), signal.SIGKILL)
 
     def settle(self, timeout: float = SETTLE_SECONDS) -> jubilant.Status:
-        """Wait until every application is active and every agent idle."""
-        return self.juju.wait(
-            lambda status: jubilant.all_active(status) and jubilant.all_agents_idle(status),
-            timeout=timeout,
+        """Wait until every application of both models is active and every agent idle.
+
+        Returns:
+            The status of the control plane.
+        """
+        machines, pods = (
+            juju.wait(
+                lambda status: jubilant.all_active(status) and jubilant.all_agents_idle(status),
+                timeout=timeout,
+            )
+            for juju in (self.machines, self.juju)
         )
+        assert machines
+        return pods
+
+    def podman(self, *arguments: str) -> str:
+        """Run Podman on this cloud's containers."""
+        store = self.home / "storage"
+        command = images.Store(store, Path("/run") / store.relative_to("/var/lib")).command
+        environment = {**os.environ, "CONTAINERS_CONF": str(self.home / "containers.conf")}
+        return run([*command("podman"), *arguments], environment)
+
+    def engine(self, *arguments: str) -> str:
+        """Run the engine's own command."""
+        return run([str(Path(sys.executable).parent / "localjuju"), *arguments])
+
+    @contextlib.contextmanager
+    def without_control_plane(self) -> Iterator[None]:
+        """Stop the engine and every pod, and bring them back at the end."""
+        self.engine("stop")
+        label = "--filter=label=localjuju.model=openstack"
+        pods = self.podman("pod", "ps", "--quiet", label).split()
+        assert len(pods) > 10
+        self.podman("pod", "stop", "--time", "5", *pods)
+        try:
+            yield
+        finally:
+            self.engine("start")
 
     def pebble(self, unit: str, container: str, *arguments: str) -> str:
         """Run Pebble's own command in a workload container."""
@@ -111,6 +165,118 @@ class Cloud:
         lines = self.pebble(unit, container, "services", "--abs-time").splitlines()[1:]
         rows = [line.split() for line in lines]
         return {row[0]: row[3] for row in rows if row[2] == "active"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Guest:
+    """An instance that answers by ssh.
+
+    Attributes:
+        name: Its name.
+        id: Its id.
+        address: Its address on the project's network.
+        floating_ip: Its address for the world.
+        ssh: The command that logs in.
+    """
+
+    name: str
+    id: str
+    address: str
+    floating_ip: str
+    ssh: list[str]
+
+    def run(self, command: str) -> str:
+        """Run a command in the instance and return what it prints."""
+        options = ["-o", "BatchMode=yes", "-o", "ConnectTimeout=20"]
+        return run([*self.ssh[:-1], *options, self.ssh[-1], command])
+
+    def answers(self) -> bool:
+        """Return whether ssh lets us in now."""
+        try:
+            return self.run("echo yes") == "yes\n"
+        except AssertionError:
+            return False
+
+    def wait(self, seconds: float = 300) -> None:
+        """Wait until ssh lets us in."""
+        wait_for(self.answers, seconds, f"{self.name} answers")
+
+
+def wait_for(is_so: Callable[[], object], seconds: float, what: str) -> None:
+    """Wait until something is so."""
+    deadline = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < deadline, f"{what}: not after {seconds:.0f} s"
+        time.sleep(2)
+
+
+class Ping:
+    """Sends a ping to an address every 0.1 s, until it is stopped.
+
+    Attributes:
+        sent: Number of requests.
+        heard: Number of replies.
+        longest: The longest time between two replies, seconds.
+    """
+
+    INTERVAL = 0.1
+
+    def __init__(self, address: str):
+        self._address = address
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=each) for each in (self._send, self._hear)]
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+        self._socket.settimeout(0.5)
+        self._id = os.getpid() & 0xFFFF
+        self.sent = self.heard = 0
+        self.longest = 0.0
+
+    @property
+    def lost(self) -> int:
+        """Number of requests without a reply."""
+        return self.sent - self.heard
+
+    def __enter__(self) -> "Ping":
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+        self._socket.close()
+
+    def _send(self) -> None:
+        due = time.monotonic()
+        while not self._stop.is_set():
+            head = struct.pack("!BBHHH", 8, 0, 0, self._id, self.sent & 0xFFFF)
+            sum_ = sum(struct.unpack("!4H", head))
+            sum_ = (sum_ >> 16) + (sum_ & 0xFFFF)
+            packet = struct.pack("!BBHHH", 8, 0, ~sum_ & 0xFFFF, self._id, self.sent & 0xFFFF)
+            with contextlib.suppress(OSError):  # a network that goes away is what is looked for
+                self._socket.sendto(packet, (self._address, 0))
+            self.sent += 1
+            due += self.INTERVAL
+            time.sleep(max(0.0, due - time.monotonic()))
+
+    def _hear(self) -> None:
+        before = time.monotonic()
+        # A last look after the sender has stopped, for what is still on its way.
+        while not self._stop.is_set() or self.lost:
+            try:
+                packet, sender = self._socket.recvfrom(1024)
+            except TimeoutError:
+                if self._stop.is_set():
+                    break
+                continue
+            kind, _, _, id_, _ = struct.unpack("!BBHHH", packet[20:28])
+            if (kind, id_, sender[0]) == (0, self._id, self._address):
+                now = time.monotonic()
+                self.longest = max(self.longest, now - before)
+                before = now
+                self.heard += 1
+        self.longest = max(self.longest, time.monotonic() - before - 0.5)
 
 
 def run(argv: list[str], environment: dict[str, str] | None = None) -> str:
@@ -279,12 +445,15 @@ def bootstrapped() -> Iterator[Cloud]:
     HOME.mkdir(parents=True, exist_ok=True, mode=0o700)
     (HOME / "helio.yaml").write_text(yaml.safe_dump(SETTINGS))
     copy_images(CACHES / "storage", HOME / "storage")
-    for name in ("cache/sbom", "bin"):  # what is made once per machine
+    for name in ("cache/sbom", "cache/files", "bin"):  # what is made once per machine
         if (CACHES / name).is_dir():
             shutil.copytree(CACHES / name, HOME / name, dirs_exist_ok=True)
     places = {"HELIO_HOME": str(HOME), "LOCALJUJU_HOME": str(HOME / "engine")}
     with mock.patch.dict(os.environ, places):
         run([str(ROOT / "helio"), "bootstrap", "--yes"])
-        juju = jubilant.Juju(model="openstack", cli_binary=str(ROOT / ".venv" / "bin" / "juju"))
-        yield Cloud(HOME, juju)
+        program = str(ROOT / ".venv" / "bin" / "juju")
+        openstack, machines = (
+            jubilant.Juju(model=model, cli_binary=program) for model in ("openstack", "machines")
+        )
+        yield Cloud(HOME, openstack, machines)
     clean_up()

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from cloudtest import Cloud, Tokens, bootstrapped, build_caches, clean_up, look
+from cloudtest import Cloud, Guest, Tokens, bootstrapped, build_caches, clean_up, look
 
 
 @pytest.fixture(scope="session")
@@ -14,6 +14,19 @@ def cloud(machine_before: dict[str, list[str]]) -> Iterator[Cloud]:
     assert machine_before
     with bootstrapped() as cloud:
         yield cloud
+
+
+@pytest.fixture(scope="session")
+def configured(cloud: Cloud) -> Cloud:
+    """The cloud, with all that an instance needs."""
+    cloud.helio("configure")
+    return cloud
+
+
+@pytest.fixture(scope="session")
+def guest(configured: Cloud) -> Guest:
+    """An instance that runs through all tests."""
+    return configured.launch("first")
 
 
 @pytest.fixture(scope="session")

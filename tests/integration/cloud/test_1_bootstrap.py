@@ -10,11 +10,16 @@ from urllib.parse import urlsplit
 import jubilant
 from cloudtest import run
 
+from helio import bundlefile
+from helio.tree import find_tree
+
 
 def test_every_application_is_active_after_bootstrap(cloud):
-    status = cloud.juju.status()
-    assert set(status.apps) == {"mariadb", "keystone", "placement", "self-signed-certificates"}
-    assert jubilant.all_active(status)
+    manifest = bundlefile.read_manifest(find_tree())
+    for part, juju in (("pods", cloud.juju), ("machines", cloud.machines)):
+        status = juju.status()
+        assert set(status.apps) == set(manifest.part(part))
+        assert jubilant.all_active(status)
 
 
 def test_a_token_is_issued(cloud):
@@ -23,15 +28,30 @@ def test_a_token_is_issued(cloud):
 
 def test_the_catalogue_names_every_service_with_tls_endpoints(cloud):
     catalogue = {entry["Type"]: entry["Endpoints"] for entry in cloud.openstack("catalog", "list")}
-    assert set(catalogue) == {"identity", "placement"}
+    types = {kind for kind in catalogue if not kind.startswith(("volume", "block"))}
+    assert types == {"identity", "placement", "image", "compute", "network"}
+    assert len(catalogue) > len(types), "and volumes, by whichever name"
     for endpoints in catalogue.values():
         urls = {entry["interface"]: entry["url"] for entry in endpoints}
         assert {"public", "internal"} <= set(urls)
         assert all(url.startswith("https://") for url in urls.values())
 
 
-def test_resource_providers_are_listed_by_placement(cloud):
-    assert cloud.openstack("resource", "provider", "list") == []
+def test_placement_knows_every_hypervisor(cloud):
+    providers = cloud.openstack("resource", "provider", "list")
+    hypervisors = cloud.openstack("hypervisor", "list")
+    assert {each["name"] for each in providers} == {
+        each["Hypervisor Hostname"] for each in hypervisors
+    }
+    assert len(providers) == len(cloud.machines.status().apps["openstack-hypervisor"].units)
+
+
+def test_every_part_of_the_compute_and_network_services_is_alive(cloud):
+    assert {each["State"] for each in cloud.openstack("compute", "service", "list")} == {"up"}
+    assert {each["State"] for each in cloud.openstack("volume", "service", "list")} == {"up"}
+    agents = cloud.openstack("network", "agent", "list")
+    assert agents
+    assert all(agent["Alive"] for agent in agents)
 
 
 def test_the_ca_is_really_verified(cloud):

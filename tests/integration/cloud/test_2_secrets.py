@@ -28,15 +28,17 @@ PUBLIC_KEYS = {
 def credentials(cloud) -> dict[str, str]:
     """Every secret value that the model knows: value → where it comes from."""
     values: dict[str, str] = {}
-    for secret in cloud.juju.secrets():
-        shown = cloud.juju.show_secret(secret.uri, reveal=True)
-        for key, value in shown.content.items():
-            if key in PUBLIC_KEYS:
-                continue
-            # A key in PEM is looked for by its first line of content, which no two keys share.
-            needle = value.strip().splitlines()[1] if value.startswith("-----") else value.strip()
-            if len(needle) >= 8:
-                values[needle] = f"{secret.label or secret.uri} {key}"
+    for juju in cloud.models:
+        for secret in juju.secrets():
+            shown = juju.show_secret(secret.uri, reveal=True)
+            for key, value in shown.content.items():
+                if key in PUBLIC_KEYS:
+                    continue
+                # A key in PEM is looked for by its first line of content: no two keys share it.
+                is_pem = value.startswith("-----")
+                needle = value.strip().splitlines()[1] if is_pem else value.strip()
+                if len(needle) >= 8:
+                    values[needle] = f"{secret.label or secret.uri} {key}"
     assert len(values) >= 6, "the model must know passwords, keys and private keys"
     return values
 
@@ -46,10 +48,11 @@ def found(text: str, credentials: dict[str, str]) -> list[str]:
 
 
 def test_no_credential_is_in_a_databag(cloud, credentials):
-    for unit in (u for app in cloud.juju.status().apps.values() for u in app.units):
-        shown = cloud.juju.cli("show-unit", unit, "--format", "json")
-        assert "relation-info" in shown
-        assert not found(shown, credentials), unit
+    for juju in cloud.models:
+        for unit in (u for app in juju.status().apps.values() for u in app.units):
+            shown = juju.cli("show-unit", unit, "--format", "json")
+            assert "relation-info" in shown
+            assert not found(shown, credentials), unit
 
 
 def test_no_credential_is_in_an_argument_of_a_process(credentials):
@@ -71,7 +74,8 @@ def test_no_credential_is_in_a_log_line_or_a_trace(cloud, credentials):
         seen += 1
         assert not found(path.read_text(errors="replace"), credentials), path
     assert seen > 10, "logs and traces must have been found"
-    assert not found(cloud.juju.debug_log(limit=0), credentials)
+    for juju in cloud.models:
+        assert not found(juju.debug_log(limit=0), credentials)
 
 
 def test_no_credential_is_in_a_trace_as_the_command_shows_it(cloud, credentials):

@@ -24,7 +24,7 @@ def answers(cloud) -> bool:
     """Return whether both services answer, each out of its database."""
     try:
         return bool(cloud.openstack("token", "issue")["id"]) and (
-            cloud.openstack("resource", "provider", "list") == []
+            len(cloud.openstack("resource", "provider", "list")) > 0
         )
     except AssertionError:
         return False

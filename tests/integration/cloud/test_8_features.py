@@ -1,0 +1,73 @@
+"""What a cloud can do without goes and comes back; what is in no bundle joins by Juju alone."""
+
+import json
+
+import pytest
+from cloudtest import wait_for
+
+from helio import bundle, bundlefile, images, packing
+from helio.host import LocalHost
+from helio.plan import read_base
+from helio.tree import find_tree
+
+
+@pytest.mark.long
+def test_the_dashboard_goes_and_comes_back(configured):
+    configured.helio("disable", "horizon", "--yes")
+    assert "horizon" not in configured.juju.status().apps
+    configured.helio("enable", "horizon")
+    configured.settle()
+    shown = json.loads(configured.helio("dashboard", "--format", "json"))
+    assert shown["url"].startswith("https://")
+    assert shown["password"] == configured.clouds["auth"]["password"]
+
+
+HEAT = (
+    ("mariadb:database", "heat:database"),
+    ("rabbitmq:amqp", "heat:amqp"),
+    ("self-signed-certificates:certificates", "heat:certificates"),
+    ("self-signed-certificates:send-ca-cert", "heat:receive-ca-cert"),
+    ("keystone:identity-service", "heat:identity-service"),
+    ("keystone:identity-ops", "heat:identity-ops"),
+    ("memcached:cache", "heat:cache"),
+)
+TEMPLATE = {
+    "heat_template_version": "2018-08-31",
+    "resources": {
+        "word": {"type": "OS::Heat::RandomString", "properties": {"length": 12}},
+        "net": {"type": "OS::Neutron::Net", "properties": {"name": "from-heat"}},
+    },
+    "outputs": {"word": {"value": {"get_attr": ["word", "value"]}}},
+}
+
+
+@pytest.mark.long
+def test_heat_joins_by_juju_alone_serves_and_leaves(configured):
+    tree, juju = find_tree(), configured.juju
+    release, base = bundlefile.read_release(tree), read_base(LocalHost())
+    references = images.load(tree.root).references(base.name.replace("-", ""))
+    configured.helio("pack", "heat-k8s", "--base", base.name)
+    juju.deploy(
+        packing.charm_file(tree, "heat-k8s", base, release.manifest.arch),
+        "heat",
+        resources=bundle.resources(release.manifest, release.charms["heat-k8s"], references),
+    )
+    for pair in HEAT:
+        juju.integrate(*pair)
+    configured.settle()
+    demo = configured.sdk("demo")
+    stack = demo.orchestration.create_stack(name="try", template=TEMPLATE)
+
+    def ready() -> bool:
+        status = demo.orchestration.get_stack(stack.id).status
+        assert status != "CREATE_FAILED"
+        return status == "CREATE_COMPLETE"
+
+    wait_for(ready, 300, "the stack is complete")
+    assert demo.network.find_network("from-heat")
+    assert len(demo.orchestration.get_stack(stack.id).outputs[0]["output_value"]) == 12
+    demo.orchestration.delete_stack(stack.id)
+    wait_for(lambda: not demo.network.find_network("from-heat"), 300, "the stack is gone")
+    juju.remove_application("heat", destroy_storage=True)
+    juju.wait(lambda status: "heat" not in status.apps, timeout=300)
+    configured.settle()
