@@ -1,0 +1,125 @@
+"""Measure the way to the first instance, and what each part of the cloud costs."""
+
+import collections
+import json
+import re
+import time
+from pathlib import Path
+
+import pytest
+from cloudtest import wait_for
+
+MODELS = ("openstack", "machines")
+
+
+def count_hooks(cloud) -> collections.Counter[str]:
+    """Return how many hooks each unit of the cloud has run."""
+    counts: collections.Counter[str] = collections.Counter()
+    for model in MODELS:
+        for folder in (cloud.home / "engine" / "traces" / model).iterdir():
+            for path in folder.glob("*.json"):
+                environment = json.loads(path.read_text())["environment"]
+                if environment["JUJU_DISPATCH_PATH"] != "hooks/update-status":
+                    counts[folder.name] += environment["JUJU_DISPATCH_PATH"].startswith("hooks/")
+    return counts
+
+
+def application_of(unit: str) -> str:
+    """Return the application of a unit's folder or container: `nova` of `nova-0`."""
+    return re.sub(r"-\d+$", "", unit)
+
+
+@pytest.fixture(scope="module")
+def prepared(measured):
+    measured.cloud.helio("configure")
+    return measured.cloud
+
+
+def test_milestones_to_the_first_instance(measured, table):
+    cloud = measured.cloud
+    started = time.monotonic()
+    cloud.helio("configure")
+    table.add("seconds: bootstrap, everything cached", f"{measured.bootstrap_seconds:.0f}")
+    table.add("seconds: configure", f"{time.monotonic() - started:.0f}")
+    for name in ("first", "second"):
+        began = time.monotonic()
+        guest = cloud.launch(name)
+        answered = time.monotonic() - began
+        server = cloud.sdk("demo").compute.get_server(guest.id)
+        active = seconds_between(server.created_at, server.launched_at)
+        table.add(f"seconds: {name} instance, asked to ACTIVE", f"{active:.0f}")
+        table.add(f"seconds: {name} instance, asked to ssh", f"{answered:.0f}")
+        assert guest.answers()
+
+
+def seconds_between(start: str, end: str) -> float:
+    """Return the seconds between two times as Nova writes them."""
+    first, last = (
+        time.mktime(time.strptime(text[:19], "%Y-%m-%dT%H:%M:%S")) for text in (start, end)
+    )
+    return last - first
+
+
+def test_hooks_of_each_application_are_told(prepared, table):
+    counts: collections.Counter[str] = collections.Counter()
+    for unit, count in count_hooks(prepared).items():
+        counts[application_of(unit)] += count
+    for application, count in sorted(counts.items()):
+        table.add(f"hooks of {application}", str(count))
+    assert counts["nova"]
+
+
+def test_memory_of_each_application_is_told(prepared, table):
+    listing = prepared.podman("ps", "--no-trunc", "--format", "{{.ID}} {{.Names}}")
+    names = dict(line.split(maxsplit=1) for line in listing.splitlines())
+    used: collections.Counter[str] = collections.Counter()
+    for process in Path("/proc").iterdir():
+        if process.name.isdigit() and (part := part_of(process, names)):
+            used[part] += proportional(process)
+    for part, kilobytes in used.most_common():
+        table.add(f"MiB proportional: {part}", f"{kilobytes / 1024:.0f}")
+    total = sum(used.values()) / 1024**2
+    table.add("GiB proportional: the cloud with two instances", f"{total:.1f}", "< 6.5")
+    assert 1 < total < 13
+
+
+def part_of(process: Path, names: dict[str, str]) -> str | None:
+    """Return the application or machine in whose container a process runs; None: in none."""
+    try:
+        groups = (process / "cgroup").read_text()
+    except OSError:
+        return None
+    found = next((name for id_, name in names.items() if id_ in groups), None)
+    # helio-test.openstack.nova-0.nova, helio-test.machines.machine-0
+    return application_of(found.split(".")[2]) if found else None
+
+
+def proportional(process: Path) -> int:
+    """Return a process's proportional set size in KiB."""
+    try:
+        text = (process / "smaps_rollup").read_text()
+    except OSError:
+        return 0
+    return next((int(row.split()[1]) for row in text.splitlines() if row.startswith("Pss:")), 0)
+
+
+def test_one_more_hypervisor_costs_the_others_the_same_each_time(prepared, table):
+    costs: list[int] = []
+    for _ in range(2):
+        before = count_hooks(prepared)
+        new = json.loads(prepared.helio("node", "add", "--format", "json"))
+        prepared.settle()
+        unit = new[0]["unit"].replace("/", "-")
+        after = count_hooks(prepared)
+        caused = {name: after[name] - before[name] for name in after if name != unit}
+        costs.append(sum(caused.values()))
+        told = ", ".join(f"{name} {count}" for name, count in sorted(caused.items()) if count)
+        table.add(f"hooks that hypervisor {unit} causes elsewhere", f"{costs[-1]} ({told})")
+    for node in ("openstack-hypervisor/2", "openstack-hypervisor/1"):
+        prepared.helio("node", "remove", node, "--yes")
+    wait_for(
+        lambda: len(prepared.machines.status().apps["openstack-hypervisor"].units) == 1,
+        300,
+        "the hypervisors are gone",
+    )
+    assert costs[1] <= costs[0] + 2, "independent of how many there are"
