@@ -164,8 +164,8 @@ TUNNEL_BRIDGE = "br-phy"
 
 
 def bridge_of(network: str) -> str:
-    """Name the bridge of a physical network; interface names have at most 15 characters."""
-    return "br-ex" if network == "physnet1" else f"br-{network}"[:15]
+    """Name the bridge of a physical network; the option keeps names short enough for interfaces."""
+    return "br-ex" if network == "physnet1" else f"br-{network}"
 
 
 def plan(wanted: Wanted, facts: Facts) -> Iterator[Command]:
@@ -174,12 +174,31 @@ def plan(wanted: Wanted, facts: Facts) -> Iterator[Command]:
     Raises:
         NetworkError: An interface is not there, or may not be taken.
     """
+    externals = {
+        bridge_of(network): (words, _external_link(network, words, wanted, facts))
+        for network, words in sorted(wanted.networks.items())
+    }
+    tunnel = _tunnel_link(wanted, facts) if wanted.datapath == "netdev" else None
     yield ("ovs-vsctl", "set", "Open_vSwitch", ".", *_settings(wanted))
     yield ("ovs-vsctl", "set-ssl", *wanted.tls)
+    # First, since a port is in one bridge only: another boot may have named interfaces otherwise.
+    if tunnel:
+        yield from _release(TUNNEL_BRIDGE, tunnel, facts)
+    for name, (_, link) in externals.items():
+        yield from _release(name, link, facts)
     if wanted.datapath == "netdev":
-        yield from _tunnel(wanted, facts)
-    for network, words in sorted(wanted.networks.items()):
-        yield from _external(network, words, wanted, facts)
+        yield from _tunnel(wanted, tunnel, facts)
+    for name, (words, link) in externals.items():
+        yield from _external(name, words, link, wanted, facts)
+
+
+def _release(name: str, link: Link, facts: Facts) -> Iterator[Command]:
+    """Take interfaces out of a bridge that are not the one that shall be in it."""
+    bridge = facts.bridges.get(name)
+    known = {each.name for each in facts.links} - {name, link.name}
+    for port in bridge.ports if bridge else ():
+        if port in known:
+            yield ("ovs-vsctl", "--if-exists", "del-port", name, port)
 
 
 def _settings(wanted: Wanted) -> Iterator[str]:
@@ -203,26 +222,32 @@ def _settings(wanted: Wanted) -> Iterator[str]:
     yield "other-config:userspace-tso-enable=false"
 
 
-def _tunnel(wanted: Wanted, facts: Facts) -> Iterator[Command]:
-    """Give the tunnels' address to a bridge: the userspace datapath sends only through one."""
+def _tunnel_link(wanted: Wanted, facts: Facts) -> Link | None:
+    """Find the interface of tunnels, or None if its address has moved to the bridge already."""
     owners = [link for link in facts.links if link.has(wanted.tunnel)]
     others = [link for link in owners if link.name != TUNNEL_BRIDGE]
     bridge = facts.bridges.get(TUNNEL_BRIDGE)
     if not others:
-        if owners:
-            return
-        if bridge is None or bridge.keep.split("/")[0] != wanted.tunnel:
+        if not owners and (bridge is None or bridge.keep.split("/")[0] != wanted.tunnel):
             raise NetworkError(f"no interface has the address of tunnels, {wanted.tunnel}")
-        # The bridge's interface was made anew.
-        yield ("ip", "address", "replace", bridge.keep, "dev", TUNNEL_BRIDGE)
-        yield ("ip", "link", "set", TUNNEL_BRIDGE, "up")
-        return
-    link = others[0]
-    if link.has(wanted.management):
+        return None
+    if others[0].has(wanted.management):
         raise NetworkError(
             f"tunnels need an interface of their own, since the kernel has no Open vSwitch:"
-            f" {link.name} is the one of management; bind the endpoint tunnel to another space"
+            f" {others[0].name} is the one of management; bind tunnel to another space"
         )
+    return others[0]
+
+
+def _tunnel(wanted: Wanted, link: Link | None, facts: Facts) -> Iterator[Command]:
+    """Give the tunnels' address to a bridge: the userspace datapath sends only through one."""
+    if link is None:
+        if not any(each.has(wanted.tunnel) for each in facts.links):
+            # The bridge's interface was made anew.
+            keep = facts.bridges[TUNNEL_BRIDGE].keep
+            yield ("ip", "address", "replace", keep, "dev", TUNNEL_BRIDGE)
+            yield ("ip", "link", "set", TUNNEL_BRIDGE, "up")
+        return
     address = next(each for each in link.addresses if each.split("/")[0] == wanted.tunnel)
     yield (
         *("ovs-vsctl", "--may-exist", "add-br", TUNNEL_BRIDGE),
@@ -239,32 +264,35 @@ def _tunnel(wanted: Wanted, facts: Facts) -> Iterator[Command]:
         yield ("ip", "route", "replace", *route.split(), "dev", TUNNEL_BRIDGE)
 
 
-def _external(network: str, words: str, wanted: Wanted, facts: Facts) -> Iterator[Command]:
-    """Connect the interface of a physical network to the network's bridge."""
+def _external_link(network: str, words: str, wanted: Wanted, facts: Facts) -> Link:
+    """Find the interface of a physical network."""
     name = bridge_of(network)
     bridge = facts.bridges.get(name)
     link = _find(words, facts)
-    known = {each.name for each in facts.links}
-    kept = [port for port in bridge.ports if port in known and port != name] if bridge else []
-    if link is None and bridge and bridge.keep == words and kept:
+    if link is None and bridge and bridge.keep == words:
         # Its addresses, by which it was found, are gone since it is ours.
-        link = next(each for each in facts.links if each.name == kept[0])
+        link = next((x for x in facts.links if x.name in bridge.ports and x.name != name), None)
     if link is None:
         raise NetworkError(f"no interface for {network} is found by {words}")
     if link.has(wanted.management) or link.has(wanted.tunnel):
+        owner = "management" if link.has(wanted.management) else "tunnels"
         raise NetworkError(
-            f"{network} needs an interface of its own: {link.name} is the one of"
-            f" {'management' if link.has(wanted.management) else 'tunnels'}"
+            f"{network} needs an interface of its own: {link.name} is the one of {owner}"
         )
+    return link
+
+
+def _external(
+    name: str, words: str, link: Link, wanted: Wanted, facts: Facts
+) -> Iterator[Command]:
+    """Connect the interface of a physical network to the network's bridge."""
+    bridge = facts.bridges.get(name)
     if bridge is None or bridge.datapath != wanted.datapath or bridge.keep != words:
         yield (
             *("ovs-vsctl", "--may-exist", "add-br", name),
             *("--", "set", "bridge", name, f"datapath_type={wanted.datapath}"),
             f"external-ids:{KEEP}={json.dumps(words)}",
         )
-    for port in kept:
-        if port != link.name and not port.startswith("patch-"):
-            yield ("ovs-vsctl", "--if-exists", "del-port", name, port)
     if bridge is None or link.name not in bridge.ports:
         yield ("ovs-vsctl", "--may-exist", "add-port", name, link.name)
     if link.addresses:

@@ -1,0 +1,406 @@
+"""The charm openstack-hypervisor: plans, from a snapshot."""
+
+import configparser
+import dataclasses
+import json
+import pathlib
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from charmkit import plan
+from charmkit.interfaces import (
+    cinder_ceph_key,
+    keystone_credentials,
+    nova_service,
+    ovsdb_cms,
+    rabbitmq,
+    tls_certificates,
+)
+from charmkit.plan import Status
+from charmkit.spec import Addresses, ContainerState, RelationData, Snapshot
+from charmkit.templates import Templates
+
+FOLDER = pathlib.Path(__file__).parents[3] / "charms/openstack-hypervisor"
+USERSPACE = {"virtualization": "qemu", "datapath": "netdev", "networks": {}}
+KERNEL = {"virtualization": "kvm", "datapath": "system", "networks": {}}
+
+
+@pytest.fixture
+def charm(load_charm):
+    return load_charm("openstack-hypervisor")
+
+
+@pytest.fixture
+def needs():
+    return {
+        "amqp": rabbitmq.Broker(
+            hosts=("10.20.0.4",), port=5671, username="nova-1", password="p@ss", vhost="nova",
+            tls=True, tls_ca="BROKER CA\n",
+        ),
+        "identity_credentials": keystone_credentials.Credentials(
+            auth_url="https://keystone.cloud.svc.cluster.local:5000/v3",
+            public_auth_url="https://10.20.0.5:5000/v3",
+            region="RegionOne", username="cred_hypervisor", password="pa$word",
+            project="services", project_domain="service_domain", user_domain="service_domain",
+            admin_role="admin",
+        ),
+        "ovsdb_cms": ovsdb_cms.Databases(
+            northbound="", southbound="ssl:10.20.0.6:6642",
+            southbound_admin="ssl:10.20.0.6:16642",
+        ),
+        "nova_service": nova_service.Compute(
+            region="RegionOne", metadata_url="https://10.20.0.7:8775",
+            metadata_secret="m$ecret", console_url="https://10.20.0.7:6080/vnc_lite.html",
+        ),
+        "certificates": tls_certificates.Certificate(
+            certificate="CERT\n", private_key="KEY\n", ca="CA\n"
+        ),
+        "receive_ca_cert": None,
+        "ceph_access": None,
+    }  # fmt: skip
+
+
+@pytest.fixture
+def config(charm):
+    options = yaml.safe_load((FOLDER / "charmcraft.yaml").read_text())["config"]["options"]
+    return {name: each["default"] for name, each in options.items()}
+
+
+@pytest.fixture
+def ready(config, needs):
+    endpoints = [name.replace("_", "-") for name, value in needs.items() if value]
+    return Snapshot(
+        app="openstack-hypervisor",
+        unit="openstack-hypervisor/0",
+        optional=frozenset({"receive-ca-cert", "ceph-access"}),
+        config=config,
+        relations={name: (RelationData(id=i, endpoint=name),) for i, name in enumerate(endpoints)},
+        addresses=Addresses(
+            unit_ip="10.0.1.5",
+            unit_name="m0",
+            hostnames=("m0",),
+            bindings={"tunnel": "10.0.2.5", "provider": "172.24.4.241"},
+        ),
+        containers={"openstack-hypervisor": ContainerState(can_connect=True)},
+        is_machine=True,
+        machine=USERSPACE,
+        runtime="abc",
+        entropy=b"h" * 32,
+    )
+
+
+@pytest.fixture
+def make(charm, needs, with_needs):
+    def make(snapshot, **changed):
+        service = with_needs(charm.HYPERVISOR, **{**needs, **changed})
+        return plan.make(service, snapshot, Templates(FOLDER / "src/templates"))
+
+    return make
+
+
+def with_config(snapshot, **config):
+    changed = {name.replace("_", "-"): value for name, value in config.items()}
+    return dataclasses.replace(snapshot, config={**snapshot.config, **changed})
+
+
+def with_bindings(snapshot, **bindings):
+    addresses = dataclasses.replace(snapshot.addresses, bindings=bindings)
+    return dataclasses.replace(snapshot, addresses=addresses)
+
+
+def file(made, path):
+    (found,) = [each for each in made.workload.files if each.path == path]
+    return found
+
+
+def ini(made, path):
+    parser = configparser.ConfigParser(interpolation=None)
+    parser.read_string(file(made, path).text)
+    return parser
+
+
+def nova(made):
+    return ini(made, "/etc/nova/nova.conf")
+
+
+def network(made):
+    return json.loads(file(made, "/etc/openstack-hypervisor/network.json").text)
+
+
+def unit(made, process):
+    (found,) = [each for each in made.workload.units if each.process == process]
+    return found
+
+
+# --- what runs ---------------------------------------------------------------------------------
+
+
+def test_what_vms_depend_on_stays_when_the_unit_goes(make, ready):
+    stays = {each.process for each in make(ready).workload.units if each.stays}
+    leaves = {each.process for each in make(ready).workload.units if not each.stays}
+    assert leaves == {"nova-compute", "neutron-ovn-agent"}
+    assert {"libvirtd", "openvswitch", "ovs-vswitchd", "ovn-controller"} <= stays
+
+
+def test_the_network_is_there_before_ovn_controller(make, ready):
+    text = unit(make(ready), "openstack-hypervisor-network").text
+    assert "Before=ovn-host.service ovn-controller.service" in text
+    assert "Type=oneshot" in text
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"debug": True}, {"reserved_memory": 1024}, {"external_networks": "physnet1=eth2"}],
+)
+def test_an_option_restarts_no_libvirt_no_open_vswitch_and_no_ovn(make, ready, change):
+    before, after = make(ready), make(with_config(ready, **change))
+    for process in ("openvswitch", "ovs-vswitchd", "ovn-controller", "libvirtd"):
+        assert unit(before, process).digest == unit(after, process).digest, process
+
+
+def test_a_new_runtime_restarts_the_agents_only(make, ready):
+    before, after = make(ready), make(dataclasses.replace(ready, runtime="new"))
+    changed = {
+        each.process
+        for each in before.workload.units
+        if each.digest != unit(after, each.process).digest
+    }
+    assert changed == {"nova-compute", "neutron-ovn-agent"}
+
+
+def test_a_new_certificate_does_not_touch_ovn_controller(make, ready, needs):
+    renewed = dataclasses.replace(needs["certificates"], certificate="NEW\n")
+    before, after = make(ready), make(ready, certificates=renewed)
+    for process in ("ovn-controller", "ovs-vswitchd", "openstack-hypervisor-network"):
+        assert unit(before, process).digest == unit(after, process).digest
+    assert file(after, "/etc/openvswitch/tls/cert.pem").text == "NEW\n"
+
+
+def test_keys_are_for_those_only_who_use_them(make, ready):
+    keys = [each for each in make(ready).workload.files if each.text == "KEY\n"]
+    assert len(keys) == 6
+    assert {each.mode for each in keys} == {0o600}
+    owners = {each.user for each in keys if each.path.startswith("/etc/pki/qemu")}
+    assert owners == {"libvirt-qemu"}
+
+
+# --- guests ------------------------------------------------------------------------------------
+
+
+def test_guests_are_emulated_where_no_guest_boots_with_kvm(make, ready):
+    made = make(ready)
+    libvirt = nova(made)["libvirt"]
+    assert (libvirt["virt_type"], libvirt["cpu_mode"]) == ("qemu", "custom")
+    assert libvirt["cpu_models"] == "Nehalem"
+    assert made.status == Status(
+        "active", "emulating processors: KVM does not work on this machine"
+    )
+
+
+def test_guests_use_kvm_where_one_boots_with_it(make, ready):
+    made = make(dataclasses.replace(ready, machine=KERNEL))
+    libvirt = nova(made)["libvirt"]
+    assert (libvirt["virt_type"], libvirt["cpu_mode"]) == ("kvm", "host-model")
+    assert "cpu_models" not in libvirt
+    assert made.status == Status("active")
+
+
+def test_processors_can_be_named_so_that_vms_can_move(make, ready):
+    kernel = dataclasses.replace(ready, machine=KERNEL)
+    libvirt = nova(make(with_config(kernel, cpu_models="Haswell,Nehalem")))["libvirt"]
+    assert (libvirt["cpu_mode"], libvirt["cpu_models"]) == ("custom", "Haswell,Nehalem")
+
+
+def test_kvm_that_is_wanted_and_does_not_work_blocks(make, ready):
+    made = make(with_config(ready, virtualization="kvm"))
+    assert made.status.name == "blocked"
+    assert made.status.message.startswith("virtualization: ")
+    assert made.workload is None
+
+
+def test_the_userspace_datapath_needs_guests_without_checksum_offload(make, ready):
+    folder = "/usr/lib/openstack-hypervisor/emulator"
+    made = make(ready)
+    assert f'Environment="PATH={folder}:' in unit(made, "libvirtd").text
+    assert file(made, f"{folder}/qemu-system-x86_64").mode == 0o755
+    kernel = make(dataclasses.replace(ready, machine=KERNEL))
+    assert folder not in unit(kernel, "libvirtd").text
+
+
+def test_live_migration_uses_tls_on_the_address_of_management_only(make, ready):
+    made = make(ready)
+    libvirt = nova(made)["libvirt"]
+    assert (libvirt["live_migration_scheme"], libvirt["live_migration_with_native_tls"]) == (
+        "tls",
+        "true",
+    )
+    assert libvirt["live_migration_inbound_addr"] == "10.0.1.5"
+    socket = file(made, "/etc/systemd/system/libvirtd-tls.socket.d/charmkit.conf").text
+    assert socket.splitlines()[1:3] == ["ListenStream=", "ListenStream=10.0.1.5:16514"]
+    assert "default_tls_x509_verify = 1" in file(made, "/etc/libvirt/qemu.conf").text
+
+
+def test_without_a_page_for_consoles_there_are_none(make, ready, needs):
+    bare = dataclasses.replace(needs["nova_service"], console_url="")
+    assert nova(make(ready, nova_service=bare))["vnc"]["enabled"] == "false"
+
+
+# --- the agents --------------------------------------------------------------------------------
+
+
+def test_agents_use_addresses_that_machines_reach(make, ready):
+    config = nova(make(ready))
+    for group in ("neutron", "placement", "cinder", "service_user"):
+        assert config[group]["auth_url"] == "https://10.20.0.5:5000/v3"
+        assert config[group]["password"] == "pa$$word"
+    for group in ("neutron", "placement", "glance"):
+        assert config[group]["valid_interfaces"] == "public"
+
+
+def test_a_machine_has_one_name_everywhere(make, ready):
+    made = make(ready)
+    agent = ini(made, "/etc/neutron/neutron-ovn-agent.conf")
+    assert nova(made)["DEFAULT"]["host"] == agent["DEFAULT"]["host"] == network(made)["host"]
+
+
+def test_metadata_reaches_vms_over_tls_with_the_shared_secret(make, ready):
+    agent = ini(make(ready), "/etc/neutron/neutron-ovn-agent.conf")
+    default = agent["DEFAULT"]
+    assert (default["nova_metadata_protocol"], default["nova_metadata_port"]) == ("https", "8775")
+    assert default["metadata_proxy_shared_secret"] == "m$$ecret"
+    assert default["metadata_proxy_user"] == "neutron", "haproxy speaks to guests"
+    assert agent["ovn"]["ovn_sb_connection"] == "ssl:10.20.0.6:16642"
+
+
+@pytest.mark.parametrize(("option", "value"), [("cpu", 2.5), ("ram", 1.1), ("disk", 3.0)])
+def test_allocation_ratios_are_written_if_they_are_set(make, ready, option, value):
+    name = f"{option}_allocation_ratio"
+    assert name not in nova(make(ready))["DEFAULT"]
+    assert nova(make(with_config(ready, **{name: value})))["DEFAULT"][name] == str(value)
+
+
+def test_overrides_count_for_one_agent(make, ready):
+    text = "[nova-compute: libvirt]\nimages_type = raw\n"
+    made = make(with_config(ready, config_overrides_process=text))
+    assert nova(made)["libvirt"]["images_type"] == "raw"
+
+
+# --- networks ----------------------------------------------------------------------------------
+
+
+def test_the_binding_names_the_interface_of_physnet1(make, ready):
+    assert network(make(ready))["networks"] == {"physnet1": "172.24.4.241"}
+    assert network(make(ready))["tunnel"] == "10.0.2.5"
+
+
+def test_the_option_names_interfaces_instead(make, ready):
+    option = "physnet1=172.24.4.0/24, storage = 02:AA:00:00:00:01"
+    refused = make(with_config(ready, external_networks=option))
+    assert refused.status.message.startswith("external-networks: cannot be")
+    made = make(with_config(ready, external_networks=option.replace(" = ", "=")))
+    assert network(made)["networks"] == {
+        "physnet1": "172.24.4.0/24",
+        "storage": "02:aa:00:00:00:01",
+    }
+
+
+def test_a_machine_without_an_external_network_has_none(make, ready):
+    shared = with_bindings(ready, tunnel="10.0.2.5", provider="10.0.1.5")
+    assert network(make(shared))["networks"] == {}
+
+
+def test_an_interface_that_is_ours_stays_ours_when_juju_forgets_its_address(make, ready):
+    known = {**USERSPACE, "networks": {"physnet1": "172.24.4.241"}}
+    gone = with_bindings(dataclasses.replace(ready, machine=known), tunnel="10.0.2.5")
+    assert network(make(gone))["networks"] == {"physnet1": "172.24.4.241"}
+
+
+def test_an_option_that_is_taken_back_is_not_kept(make, ready):
+    known = {**USERSPACE, "networks": {"physnet1": "eth2"}}
+    gone = with_bindings(dataclasses.replace(ready, machine=known), tunnel="10.0.2.5")
+    assert network(make(gone))["networks"] == {}
+
+
+def test_the_userspace_datapath_without_an_interface_for_tunnels_blocks(make, ready):
+    shared = with_bindings(ready, tunnel="10.0.1.5")
+    assert make(shared).status.message.startswith("tunnel: ")
+    kernel = make(dataclasses.replace(shared, machine=KERNEL))
+    assert network(kernel)["tunnel"] == "10.0.1.5"
+
+
+# --- volumes -----------------------------------------------------------------------------------
+
+
+def test_keys_of_volumes_reach_libvirt_on_every_unit_and_on_no_command_line(make, ready):
+    access = cinder_ceph_key.Access(app="cinder-volume", uuid="u-1", key="AQ==")
+    made = make(ready, ceph_access=(access,))
+    (task,) = made.workload.tasks
+    assert task.on == "unit"
+    assert json.loads(task.stdin)[0]["key"] == "AQ=="
+    assert "AQ==" not in " ".join(task.argv)
+
+
+def test_the_key_goes_to_virsh_by_a_file_that_only_root_reads(tmp_path):
+    log = tmp_path / "log"
+    virsh = tmp_path / "virsh"
+    virsh.write_text(
+        f'#!/bin/sh\necho "$*" >> {log}\nfor file; do :; done\n'
+        f'stat -c %a "$file" >> {log}\ncat "$file" >> {log}\n'
+    )
+    virsh.chmod(0o755)
+    keys = json.dumps([{"uuid": "u-1", "name": "cinder & co", "key": "AQ=="}])
+    script = FOLDER / "src/templates/secrets.py"
+    subprocess.run(
+        [sys.executable, str(script)],
+        input=keys, text=True, check=True, env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
+    )  # fmt: skip
+    lines = log.read_text().splitlines()
+    assert [line.split("--file")[0].split()[-2:] for line in lines if "--file" in line] == [
+        ["qemu:///system", "secret-define"],
+        ["secret-set-value", "u-1"],
+    ]
+    assert lines.count("600") == 2
+    assert "cinder &amp; co" in log.read_text()
+    assert lines[-1] == "AQ=="
+
+
+# --- the machine -------------------------------------------------------------------------------
+
+
+class Eyes:
+    """A machine to look at."""
+
+    def __init__(self, *, has_programs=True, written=None):
+        self.has_programs = has_programs
+        self.written = written
+        self.probed = []
+
+    def read(self, path):
+        return self.written
+
+    def run(self, argv, *, stdin="", timeout=120):
+        if argv[0] == "sh":
+            return "/usr/bin/ovs-dpctl\n" if self.has_programs else ""
+        self.probed.append(argv)
+        assert "def probe()" in stdin
+        return json.dumps({"virtualization": "kvm", "datapath": "system"})
+
+
+def test_the_machine_is_probed_once_its_programs_are_there(charm, ready):
+    inspect = charm.HYPERVISOR.inspect
+    eyes = Eyes(written=json.dumps({"networks": {"physnet1": "10.9.9.9"}}))
+    assert inspect(ready, eyes) == {
+        "virtualization": "kvm",
+        "datapath": "system",
+        "networks": {"physnet1": "10.9.9.9"},
+    }
+    bare = Eyes(has_programs=False)
+    assert inspect(ready, bare) == {"virtualization": "", "datapath": "", "networks": {}}
+    assert bare.probed == []
+
+
+def test_charm_py_stays_short():
+    assert len((FOLDER / "src/charm.py").read_text().splitlines()) < 90
