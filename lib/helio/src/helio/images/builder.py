@@ -110,7 +110,7 @@ class Builder:
         """Remove what builds left: working containers, nameless images, old build files."""
         with self._alone():
             self._clean()
-            self._buildah("rmi", "--prune")
+            self._prune()
 
     def remove_all(self) -> None:
         """Remove every image of ours from the store, and all build files."""
@@ -120,7 +120,7 @@ class Builder:
             for reference in sorted(self._stored()):
                 if reference.startswith(prefix):
                     self._buildah("rmi", "--force", reference)
-            self._buildah("rmi", "--prune")
+            self._prune()
             for folder in (self._work, self.cache / "files", self.cache / "sbom"):
                 self.host.remove(folder)
 
@@ -247,7 +247,7 @@ class Builder:
         # In one file system, so that the file is there as a whole or not at all.
         self._run(("mv", str(result / name), str(path)))
         # Buildah also keeps what it gave out, as an image without a name.
-        self._buildah("rmi", "--prune")
+        self._prune()
 
     def _write_sbom(self, recipe: Recipe, distro: Distro, root: Path) -> None:
         tag = self.catalogue.tag(recipe.name, self.distro)
@@ -272,6 +272,10 @@ class Builder:
             self.host.run(Command(argv, reads=True, env=self._environment)) or "[]"
         )
         return {name for entry in entries or () for name in entry["names"] or ()}
+
+    def _prune(self) -> None:
+        """Remove images without a name; Podman, unlike Buildah, leaves those that run."""
+        self._run(self.store.command("podman", "image", "prune", "--force"))
 
     def _buildah(self, *arguments: str) -> str:
         return self._run(self.store.command("buildah", *arguments))
