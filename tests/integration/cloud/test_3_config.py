@@ -1,6 +1,7 @@
 """What an operator's option does to the running services: exactly what it must."""
 
 import jubilant
+import options
 import pytest
 
 BAD = """\
@@ -8,26 +9,18 @@ BAD = """\
 expirationn = 60
 """
 
-LIBRARIES = ("oslo.log", "oslo.middleware", "oslo.policy")
-OPTION_LISTS = {
-    "keystone": ("keystone", "oslo.cache", "oslo.db", "oslo.messaging", "osprofiler", *LIBRARIES),
-    "placement": ("placement.conf", "keystonemiddleware.auth_token", *LIBRARIES),
-}
 
-
-@pytest.mark.parametrize("service", OPTION_LISTS)
-def test_the_service_knows_every_option_that_its_charm_writes(cloud, service):
-    namespaces = [word for name in OPTION_LISTS[service] for word in ("--namespace", name)]
-    path = f"/etc/{service}/{service}.conf"
-
+@pytest.mark.parametrize("file", options.config_files(), ids=lambda file: file.path)
+def test_the_service_knows_every_option_that_its_charm_writes(cloud, file):
     def inside(*words):
-        unit = ("--container", service, f"{service}/0")
+        unit = ("--container", file.application, f"{file.application}/0")
         return cloud.juju.cli("ssh", *unit, *words)
 
-    def validate(file):
-        inside("/opt/openstack/bin/oslo-config-validator", "--input-file", file, *namespaces)
+    def validate(path):
+        validator = "/opt/openstack/bin/oslo-config-validator"
+        inside(validator, "--input-file", path, *file.arguments)
 
-    validate(path)  # raises if it ends in an error
+    validate(file.path)  # raises if it ends in an error
     bad = "/tmp/bad.conf"
     inside(rf"printf '[DEFAULT]\nno_such_option = 1\n' > {bad}")
     with pytest.raises(jubilant.CLIError):  # it does find what is wrong
