@@ -320,7 +320,8 @@ def test_a_charm_is_added_in_five_steps(tmp_path):
     run(uv, "lock", "--quiet", "--system-certs", "--python", "/usr/bin/python3")
     run(program("python"), "-m", "helio.cli.main", "bundle", "generate")
     assert "good" in run(program("python"), "-m", "helio.cli.main", "bundle", "check")
-    bundle = yaml.safe_load((tmp_path / "bundles" / "openstack.yaml").read_text())
+    text = (tmp_path / "bundles" / "openstack.yaml").read_text()
+    bundle = next(yaml.safe_load_all(text))
     assert ["mariadb:database", "barometer:database"] in bundle["relations"]
     out = run(program("python"), "-m", "helio.cli.main", "pack", "barometer-k8s")
     assert "barometer-k8s_debian-12-amd64.charm" in out
