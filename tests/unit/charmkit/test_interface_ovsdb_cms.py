@@ -33,12 +33,12 @@ def respond(hostname="ovn-0", address="10.1.0.1", load_balancer=""):
 
 
 def test_a_client_in_the_cluster_knows_every_server():
-    app, first = respond("ovn-0")
-    _, second = respond("ovn-1")
+    app, first = respond("ovn-0", "10.1.0.1")
+    _, second = respond("ovn-1", "10.1.0.2")
     found = REQUIRER.read(sees(app, {"ovn/1": second, "ovn/0": first}))
-    assert found.northbound == "ssl:ovn-0:6641,ssl:ovn-1:6641"
-    assert found.southbound == "ssl:ovn-0:6642,ssl:ovn-1:6642"
-    assert found.southbound_admin == "ssl:ovn-0:16642,ssl:ovn-1:16642"
+    assert found.northbound == "ssl:10.1.0.1:6641,ssl:10.1.0.2:6641"
+    assert found.southbound == "ssl:10.1.0.1:6642,ssl:10.1.0.2:6642"
+    assert found.southbound_admin == "ssl:10.1.0.1:16642,ssl:10.1.0.2:16642"
 
 
 def test_a_machine_waits_for_the_address_that_it_reaches_and_uses_only_that():

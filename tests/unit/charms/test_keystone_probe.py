@@ -1,6 +1,8 @@
 """The probe of API charms, against an API that answers over TLS."""
 
+import socket
 import subprocess
+import time
 
 import pytest
 
@@ -42,3 +44,15 @@ def test_a_certificate_of_another_authority_is_not_online(api, probe, authority)
 
 def test_nobody_there_is_not_online(probe):
     assert probe(port=1).returncode == 1
+
+
+def test_an_api_that_hangs_is_not_online_and_leaves_no_client_behind(probe):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        begin = time.monotonic()
+        assert probe(port=silent.getsockname()[1]).returncode == 1
+        assert time.monotonic() - begin < 4.5, "less than the time that Pebble gives"
+        connection, _ = silent.accept()
+        with connection:
+            connection.settimeout(1)
+            while connection.recv(4096):  # the client's greeting, and then its end
+                pass

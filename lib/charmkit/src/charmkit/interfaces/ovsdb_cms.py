@@ -117,7 +117,9 @@ class Requirer:
             hosts = [told.loadbalancer_address] if told.loadbalancer_address else []
         else:
             bags = [_base.parse(UnitBag, bag) for bag in relation.remote_units.values()]
-            hosts = sorted(filter(None, (bag.bound_hostname or bag.bound_address for bag in bags)))
+            # Addresses first: the clients of OVS resolve names only with a library of their own,
+            # and read the file of hosts once.
+            hosts = sorted(filter(None, (bag.bound_address or bag.bound_hostname for bag in bags)))
         if not hosts:
             return None
         return Databases(
