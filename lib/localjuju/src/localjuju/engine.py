@@ -17,7 +17,16 @@ from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from localjuju import changes, crossmodel, leadership, lifecycle, resolver, wanted, workload
+from localjuju import (
+    changes,
+    crossmodel,
+    leadership,
+    lifecycle,
+    operations,
+    resolver,
+    wanted,
+    workload,
+)
 from localjuju.clock import Clock, SystemClock, Timer
 from localjuju.kubernetes import Accounts
 from localjuju.logs import LogStore
@@ -126,6 +135,7 @@ class Engine:
                 resolver.recovered(unit, model, now)
             for machine in model.machines.values():
                 machine.ready = False  # until it was looked at
+                operations.tasks_lost(machine.id, model, now)
         await self.substrate.prepare()
         self._running = True
         self._spawn(self._follow_pods())

@@ -53,7 +53,10 @@ def _elect(model: Model, app: Application, now: float, presumed: Collection[str]
         spread = random.Random(f"{app.name} {now}")  # noqa: S311
         app.lease_until = now + spread.uniform(LEASE_SHORTEST, LEASE_LONGEST)
     elif now >= app.lease_until:
-        _give(app, _candidates(model, app, holder))
+        candidates = _candidates(model, app, holder)
+        _give(app, candidates)
+        if not candidates:  # nobody could take over; look again later, not at once
+            app.lease_until = now + LEASE_SHORTEST
     return (app.leader, app.lease_until) != before
 
 

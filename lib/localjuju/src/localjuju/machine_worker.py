@@ -6,7 +6,7 @@ import asyncio
 import logging
 
 from localjuju import wanted
-from localjuju.model import Life, Machine, Model, Status
+from localjuju.model import Action, Life, Machine, Model, Status
 from localjuju.substrate.protocol import SubstrateError
 from localjuju.worker import Surroundings
 
@@ -31,6 +31,7 @@ class MachineWorker:
         self._model = model
         self._machine = machine
         self._troubles = 0
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         """Work until the machine is to go and nobody is on it, and it is gone."""
@@ -44,7 +45,40 @@ class MachineWorker:
             elif not machine.ready and not (leaving and machine.force):
                 await self._ensure()
             else:
+                self._begin_tasks()
                 await self.wake.wait()
+
+    def _begin_tasks(self) -> None:
+        """Begin the commands that operators want run on the machine; side by side."""
+        for action in self._model.actions.values():
+            if action.unit == self._machine.id and action.status == "pending":
+                action.status, action.started = "running", self._shared.clock.now()
+                task = asyncio.create_task(self._execute(action))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+
+    async def _execute(self, action: Action) -> None:
+        command = str(action.parameters["command"])
+        given = action.parameters.get("timeout")
+        limit = float(given) if given else None
+        try:
+            async with asyncio.timeout(limit):
+                code, out, err = await self._shared.substrate.run_on_machine(
+                    self._model.name, self._machine.id, ("/bin/bash", "-c", command)
+                )
+        except (SubstrateError, TimeoutError) as error:
+            action.status = "failed"
+            action.message = str(error) or f"timed out after {limit:g} s"
+        else:
+            action.status = "completed" if code == 0 else "failed"
+            action.message = "" if code == 0 else f"exit status {code}"
+            texts = {
+                "stdout": out.decode(errors="replace"),
+                "stderr": err.decode(errors="replace"),
+            }
+            action.results = {"return-code": code} | {k: v for k, v in texts.items() if v}
+        action.completed = self._shared.clock.now()
+        self._shared.persist(self._model)
 
     async def _ensure(self) -> None:
         machine, model = self._machine, self._model

@@ -220,6 +220,13 @@ def recovered(unit: Unit, model: Model, now: float) -> None:
             _end_action(action, "failed", _LOST_ACTION, now)
 
 
+def tasks_lost(machine: str, model: Model, now: float) -> None:
+    """Record that commands which an engine has begun on a machine are lost."""
+    for action in model.actions.values():
+        if action.unit == machine and action.status == "running":
+            _end_action(action, "failed", _LOST_ACTION, now)
+
+
 def abandoned(unit: Unit, now: float) -> None:
     """Record that a unit which is removed by force goes without its last hooks: it has no pod."""
     unit.operation = None

@@ -370,7 +370,7 @@ def task(action: Action) -> Data:
         "results": results,
         "status": action.status,
         "timing": {key: value for key, value in timing.items() if value},
-        "unit": action.unit,
+        "machine" if action.unit.isdigit() else "unit": action.unit,
     }
     return {k: v for k, v in found.items() if v not in ("", [], {}) or k == "results"}
 

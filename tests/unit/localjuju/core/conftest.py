@@ -35,10 +35,12 @@ from localjuju.model import (
     Resource,
     Unit,
 )
-from localjuju.settings import Settings
+from localjuju.settings import Settings, Space
 from localjuju.substrate.protocol import (
     Dispatch,
     DispatchResult,
+    MachineSpec,
+    MachineUnitSpec,
     PodEvent,
     PodSpec,
     ServiceSpec,
@@ -200,7 +202,9 @@ class FakeSubstrate:
         self.charms: dict[str, CharmCode] = {}
         self.dispatched: list[tuple[str, str]] = []
         self.environments: list[dict[str, str]] = []
-        self.pods: dict[tuple[str, str], PodSpec] = {}
+        self.pods: dict[tuple[str, str], PodSpec | MachineUnitSpec] = {}
+        self.machines: dict[tuple[str, str], MachineSpec] = {}
+        self.restarted: list[str] = []
         self.sockets: dict[tuple[str, str], Path] = {}
         self.removed: list[str] = []
         self.broken: dict[str, str] = {}
@@ -253,6 +257,46 @@ class FakeSubstrate:
 
     def resources_path(self, model: str, unit: str, machine: str) -> Path | None:
         return None
+
+    async def ensure_machine(self, spec: MachineSpec) -> None:
+        if spec.machine in self.broken:
+            raise SubstrateError(self.broken[spec.machine])
+        assert spec.is_new or (spec.model, spec.machine) in self.machines
+        self.machines[spec.model, spec.machine] = spec
+
+    async def restart_machine(self, model: str, machine: str) -> None:
+        self.restarted.append(machine)
+        self.go_down(model, machine)
+
+    def go_down(self, model: str, machine: str) -> None:
+        """A machine has ended; its worker brings it up again."""
+        self.boots += 1
+        self.queue.put_nowait(PodEvent("machine", model, "", machine=machine))
+
+    async def remove_machine(self, model: str, machine: str) -> None:
+        assert not [s for s in self.pods.values() if getattr(s, "machine", "") == machine]
+        self.machines.pop((model, machine), None)
+        self.removed.append(f"machine {machine}")
+
+    async def ensure_on_machine(self, spec: MachineUnitSpec, hook_socket: Path) -> None:
+        assert (spec.model, spec.machine) in self.machines
+        key = (spec.model, spec.unit)
+        self.pods[key], self.sockets[key] = spec, hook_socket
+        boot = f"machine-{self.boots}"
+        self.queue.put_nowait(PodEvent("charm-started", spec.model, spec.unit, boot_id=boot))
+
+    async def remove_from_machine(self, model: str, unit: str) -> None:
+        await self.remove_pod(model, unit)
+
+    def machine_argv(
+        self, model: str, machine: str, argv: Sequence[str], *, tty: bool = False
+    ) -> list[str]:
+        raise AssertionError("the engine does not exec by itself")
+
+    async def run_on_machine(
+        self, model: str, machine: str, argv: Sequence[str], stdin: bytes = b""
+    ) -> tuple[int, bytes, bytes]:
+        return 3, f"{machine}: {argv[-1]}".encode(), b""
 
     async def remove_pod(self, model: str, unit: str, *, keep_storage: bool = True) -> None:
         self.pods.pop((model, unit), None)
@@ -359,6 +403,8 @@ class Cloud:
             hook_client=Path("/client"),
             store_root=Path("/root"),
             store_runroot=Path("/runroot"),
+            machine_image="x/machine:1",
+            spaces=(Space("fast", "10.78.0.0/24"),),
         )
 
     async def start(self, *, add_model: bool = True) -> Engine:

@@ -1098,3 +1098,16 @@ def test_a_world_left_alone_comes_to_rest_with_every_bag_delivered(new_world, se
         leaders = [unit.name for unit in model.units_of(app.name) if unit.is_leader]
         assert leaders == ([app.leader] if model.units_of(app.name) else [])
     assert all(action.status != "pending" for action in model.actions.values())
+
+
+def test_a_lease_that_nobody_can_take_over_is_looked_at_later_not_at_once(world):
+    world.app("db", units=1)
+    app, unit = world.model.applications["db"], world.model.units["db/0"]
+    unit.pod_ready = True
+    leadership.elect(world.model, world.now)
+    unit.pod_ready = False
+    leadership.elect(world.model, world.now)
+    late = app.lease_until
+    leadership.elect(world.model, late)
+    assert app.leader == "db/0"
+    assert leadership.next_expiry(world.model) > late

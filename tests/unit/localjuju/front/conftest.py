@@ -24,10 +24,12 @@ from localjuju.engine import Engine
 from localjuju.hooks import COMMAND_NAMES
 from localjuju.hooks.build import ensure_client
 from localjuju.model import Charm, Model
-from localjuju.settings import Settings, save
+from localjuju.settings import Settings, Space, save
 from localjuju.substrate.protocol import (
     Dispatch,
     DispatchResult,
+    MachineSpec,
+    MachineUnitSpec,
     PodEvent,
     PodSpec,
     ServiceSpec,
@@ -257,6 +259,40 @@ class HostSubstrate:
     def resources_path(self, model: str, unit: str, machine: str) -> Path | None:
         return None
 
+    async def ensure_machine(self, spec: MachineSpec) -> None:
+        (self._root / spec.model / spec.machine).mkdir(parents=True, exist_ok=True)
+
+    async def restart_machine(self, model: str, machine: str) -> None:
+        raise AssertionError("no charm here asks for it")
+
+    async def remove_machine(self, model: str, machine: str) -> None:
+        shutil.rmtree(self._root / model / machine)
+
+    async def ensure_on_machine(self, spec: MachineUnitSpec, hook_socket: Path) -> None:
+        self._sockets[spec.model, spec.unit] = hook_socket
+        charm = self._folder(spec.model, spec.unit) / "charm"
+        shutil.copytree(spec.charm_dir, charm, symlinks=True, dirs_exist_ok=True)
+        self._queue.put_nowait(PodEvent("charm-started", spec.model, spec.unit, boot_id="1"))
+
+    async def remove_from_machine(self, model: str, unit: str) -> None:
+        await self.remove_pod(model, unit)
+
+    def machine_argv(
+        self, model: str, machine: str, argv: Sequence[str], *, tty: bool = False
+    ) -> list[str]:
+        return ["env", "-C", str(self._root / model / machine), f"MACHINE={machine}", *argv]
+
+    async def run_on_machine(
+        self, model: str, machine: str, argv: Sequence[str], stdin: bytes = b""
+    ) -> tuple[int, bytes, bytes]:
+        process = await asyncio.create_subprocess_exec(
+            *self.machine_argv(model, machine, argv),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        stdout, stderr = await process.communicate()
+        return process.returncode or 0, stdout, stderr
+
     async def remove_pod(self, model: str, unit: str, *, keep_storage: bool = True) -> None:
         shutil.rmtree(self._folder(model, unit), ignore_errors=True)
 
@@ -386,6 +422,8 @@ def settings(tmp_path: Path, hook_client: Path) -> Settings:
         hook_client=hook_client,
         store_root=tmp_path / "root",
         store_runroot=tmp_path / "runroot",
+        machine_image="x/machine:1",
+        spaces=(Space("fast", "10.78.0.0/24", gateway=True),),
     )
     save(made)
     return made
@@ -464,6 +502,16 @@ def paint_file(tmp_path: Path) -> str:
     path = PAINT.packed(tmp_path / "paint.charm")
     assert path.stat().st_mode & stat.S_IFREG
     return str(path)
+
+
+@pytest.fixture
+def box_file(tmp_path: Path) -> str:
+    return str(BOX.packed(tmp_path / "box.charm"))
+
+
+@pytest.fixture
+def lid_file(tmp_path: Path) -> str:
+    return str(LID.packed(tmp_path / "lid.charm"))
 
 
 @pytest.fixture

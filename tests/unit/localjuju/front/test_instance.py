@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from localjuju import process
-from localjuju.settings import Settings, load
+from localjuju.settings import Settings, Space, load
 from localjuju.store import Store
 
 
@@ -83,6 +83,14 @@ def test_the_hook_client_is_compiled_when_none_is_given(
         ({"subnet": "10.0.0.0/28"}, "use /24 or wider"),
         ({"pebble": "/nope"}, "--pebble /nope is not a program"),
         ({"home": "/tmp/" + "x" * 120}, "is longer than 107 bytes"),
+        ({"space": "fast"}, "write NAME=SUBNET[,gateway][,addresses=FIRST-LAST]"),
+        ({"space": "fast=10.9.0.0/24,router"}, "write NAME=SUBNET"),
+        ({"space": "fast=10.77.8.0/24"}, '10.77.8.0/24 overlaps 10.77.0.0/20 of space "alpha"'),
+        ({"space": "alpha=10.9.0.0/24"}, '--space "alpha": the name is taken'),
+        (
+            {"space": "fast=10.9.0.0/24,addresses=10.9.1.1-10.9.1.9"},
+            "10.9.1.1 to 10.9.1.9 is no range in 10.9.0.0/24",
+        ),
     ],
 )
 def test_settings_that_cannot_work_are_refused(
@@ -196,3 +204,25 @@ def test_no_engine_starts_while_the_lock_is_held_for_something_else(settings: Se
 def test_a_number_left_by_a_dead_process_is_not_believed(settings: Settings) -> None:
     (settings.home / "engine.lock").write_text(f"{os.getpid()}\n")
     assert process.engine_pid(settings.home) is None
+
+
+def test_spaces_and_the_machines_image_are_kept_and_spaces_stay(
+    localjuju: Any, words: dict[str, str]
+) -> None:
+    spaces = [
+        *("--space", "fast=10.9.0.0/24"),
+        *("--space", "outer=10.8.0.0/24,gateway,addresses=10.8.0.240-10.8.0.254"),
+    ]
+    first = localjuju("init", *given(words, machine_image="x/machine:1"), *spaces)
+    assert first.code == 0, first.stderr
+    settings = load(Path(words["--home"]))
+    assert settings.machine_image == "x/machine:1"
+    assert settings.spaces == (
+        Space("fast", "10.9.0.0/24"),
+        Space("outer", "10.8.0.0/24", gateway=True, first="10.8.0.240", last="10.8.0.254"),
+    )
+    assert list(settings.subnets) == ["alpha", "fast", "outer"]
+    Store(settings.database).close()
+    assert "cannot change spaces" in localjuju("init", *given(words), *spaces[:2]).stderr
+    more = [*spaces, "--space", "third=10.7.0.0/24"]
+    assert localjuju("init", *given(words), *more).code == 0

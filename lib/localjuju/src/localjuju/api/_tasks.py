@@ -14,7 +14,7 @@ _OVER = frozenset(("completed", "failed", "error", "aborted", "cancelled"))
 
 
 async def run(call: Call) -> Data:
-    """Run an action, or a shell command, on units; wait for the ends unless told not to.
+    """Run an action on units, or a shell command on units and machines; wait unless told not to.
 
     Events: `{"operation", "tasks": {unit: id}, "errors"}` once, then `{"task", "log"}`.
     """
@@ -31,6 +31,13 @@ async def run(call: Call) -> Data:
             try:
                 queued.append(
                     changes.enqueue_action(model, unit, name, parameters, now, operation=operation)
+                )
+            except ChangeError as error:
+                errors.append(str(error))
+        for number in params.texts("machines"):
+            try:
+                queued.append(
+                    changes.enqueue_on_machine(model, number, parameters, now, operation=operation)
                 )
             except ChangeError as error:
                 errors.append(str(error))

@@ -8,6 +8,7 @@ from localjuju.changes import ChangeError
 from localjuju.model import Life, Machine
 
 CHARM = "charm"
+_LOOKED_AT_WITHIN = 10.0
 
 
 async def show_unit(call: Call) -> Data:
@@ -45,12 +46,12 @@ async def exec_argv(call: Call) -> Data:
     argv, tty = params.texts("argv"), params.flag("tty")
     target = params.text("unit")
     if target.isdigit():
-        return _machine_argv(call, changes.machine(model, target), argv, tty=tty)
+        return await _machine_argv(call, changes.machine(model, target), argv, tty=tty)
     unit = model.units[changes.resolve_unit(model, target)]
     if unit.machine:
         if params.optional("container"):
             raise ChangeError(f'unit "{unit.name}" is on a machine: it has no containers')
-        return _machine_argv(call, changes.machine(model, unit.machine), argv, tty=tty)
+        return await _machine_argv(call, changes.machine(model, unit.machine), argv, tty=tty)
     container = params.optional("container") or CHARM
     known = {CHARM, *model.charm_of(unit.app).containers}
     if container not in known:
@@ -64,9 +65,13 @@ async def exec_argv(call: Call) -> Data:
     return {"argv": command, "unit": unit.name, "container": container}
 
 
-def _machine_argv(call: Call, machine: Machine, argv: list[str], *, tty: bool) -> Data:
-    if not machine.ready:
-        raise ChangeError(f"machine {machine.id} does not run yet")
+async def _machine_argv(call: Call, machine: Machine, argv: list[str], *, tty: bool) -> Data:
+    try:
+        # An engine that has just started has not looked at it yet.
+        wait = _LOOKED_AT_WITHIN if machine.image else 0.0
+        await call.engine.wait_until(lambda: machine.ready, wait)
+    except TimeoutError as error:
+        raise ChangeError(f"machine {machine.id} does not run yet") from error
     command = call.engine.substrate.machine_argv(call.model.name, machine.id, argv, tty=tty)
     return {"argv": command, "machine": machine.id}
 

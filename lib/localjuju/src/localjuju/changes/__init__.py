@@ -64,6 +64,7 @@ from localjuju.changes._tasks import (
     begin_operation,
     cancel_task,
     enqueue_action,
+    enqueue_on_machine,
     resolve_unit,
 )
 from localjuju.changes._user_secrets import (
@@ -101,6 +102,7 @@ __all__ = [
     "consume",
     "deploy",
     "enqueue_action",
+    "enqueue_on_machine",
     "ensure_subordinates",
     "ensure_units",
     "find_offer",

@@ -8,6 +8,7 @@ from typing import Any
 from localjuju import schema
 from localjuju.changes._errors import ChangeError, application
 from localjuju.changes._errors import unit as find_unit
+from localjuju.changes._machines import machine
 from localjuju.model import Action, Model
 
 EXEC = "juju-exec"
@@ -72,6 +73,24 @@ def enqueue_action(
             raise ChangeError(f"validation failed: {error}") from error
     action = Action(
         model.next_action_id, found.name, name, filled, operation=operation, enqueued=now
+    )
+    model.next_action_id += 1
+    model.actions[action.id] = action
+    _forget_oldest(model)
+    return action
+
+
+def enqueue_on_machine(
+    model: Model, number: str, parameters: Mapping[str, Any], now: float, *, operation: int = 0
+) -> Action:
+    """Queue a shell command for a machine; the task bears the machine's number as its unit.
+
+    Raises:
+        ChangeError: There is no such machine.
+    """
+    found = machine(model, number)
+    action = Action(
+        model.next_action_id, found.id, EXEC, dict(parameters), operation=operation, enqueued=now
     )
     model.next_action_id += 1
     model.actions[action.id] = action

@@ -92,7 +92,7 @@ def _put(parameters: dict[str, Any], word: str, *, string_args: bool) -> None:
 @click.option("-u", "--unit", "units", multiple=True, help="Units, separated by commas.")
 @click.option("-a", "--application", "--app", "apps", multiple=True, help="All their units.")
 @click.option("--all", "all_", is_flag=True, help="All units of the model.")
-@click.option("--machine", hidden=True)
+@click.option("--machine", "machines", multiple=True, help="Machines, separated by commas.")
 @click.option("--wait", type=DURATION, help="How long to wait for the end.  [default: 5m]")
 @click.option("--background", is_flag=True, help="Do not wait.")
 @click.option("--operator", is_flag=True, hidden=True)
@@ -106,25 +106,24 @@ def execute(
     units: tuple[str, ...],
     apps: tuple[str, ...],
     all_: bool,
-    machine: str | None,
+    machines: tuple[str, ...],
     wait: float | None,
     background: bool,
     **ignored: Any,
 ) -> None:
-    """Run a shell command in the charm container of units, with the hook commands at hand."""
+    """Run a shell command where units are, with the hook commands at hand; or on machines."""
     del ignored
-    if machine is not None:
-        raise click.ClickException("unable to target machines with a k8s controller")
     targets = _listed(units)
-    if not (targets or apps or all_):
+    if not (targets or apps or all_ or machines):
         raise click.UsageError(
-            "You must specify a target, either through --all, --application or --unit"
+            "You must specify a target, either through --all, --machine, --application or --unit"
         )
     text = words[0] if len(words) == 1 else shlex.join(words)
     request = {
         "units": targets,
         "apps": _listed(apps),
         "all": all_,
+        "machines": _listed(machines),
         "action": _EXEC,
         "parameters": {"command": text, "workload-context": False},
     }
@@ -159,7 +158,7 @@ def _start(
                 f"Running operation {event['operation']} with {len(event['tasks'])} task{plural}"
             )
             for unit, number in event["tasks"].items():
-                session.say(f"  - task {number} on unit-{unit.replace('/', '-')}")
+                session.say(f"  - task {number} on {_tagged(unit)}")
             session.say("")
 
     answer = session.call(
@@ -196,7 +195,11 @@ def _marked(error: str) -> str:
 
 
 def _spoken(unit: str) -> str:
-    return f"unit {unit}"
+    return f"machine {unit}" if unit.isdigit() else f"unit {unit}"
+
+
+def _tagged(unit: str) -> str:
+    return f"machine-{unit}" if unit.isdigit() else f"unit-{unit.replace('/', '-')}"
 
 
 def _tell_background(session: Session, answer: dict[str, Any]) -> None:
@@ -293,7 +296,7 @@ def show_task(session: Session, number: int, wait: float | None, **ignored: Any)
     """Show a task and its results."""
     del ignored
     data = session.call("show_task", id=number, wait=wait)
-    session.show(data, lambda task: _plain({task["unit"]: task}))
+    session.show(data, lambda task: _plain({task.get("unit") or task["machine"]: task}))
 
 
 @command("cancel-task", formats=("yaml", "json"))
