@@ -4,6 +4,7 @@ Needs root, Podman and the base image; everything else is made here and removed 
 plays every part; it is written with the real ops and speaks to the cluster with lightkube.
 """
 
+import dataclasses
 import importlib.metadata
 import json
 import os
@@ -19,6 +20,7 @@ from typing import Any
 import jubilant
 import pytest
 
+from helio import images
 from localjuju.settings import Settings, save
 
 METADATA = """
@@ -76,14 +78,21 @@ class Party(ops.CharmBase):
     def _greet(self, event):
         event.relation.data[self.unit]["from"] = self.unit.name
         if self.unit.is_leader():
-            secret = self.app.add_secret({"word": self.app.name + "-1"}, label="own")
+            content = {"word": self.app.name + "-1"}
+            secret = self._own() or self.app.add_secret(content, label="own")
             secret.grant(event.relation)
             event.relation.data[self.app]["secret"] = secret.id
 
     def _broken(self, event):
         self.stored.heard.append("broken by " + event.app.name)
-        if self.unit.is_leader():
-            self.model.get_secret(label="own").remove_all_revisions()
+        if self.unit.is_leader() and self._own():
+            self._own().remove_all_revisions()
+
+    def _own(self):
+        try:
+            return self.model.get_secret(label="own")
+        except ops.SecretNotFoundError:
+            return None
 
     def _secret(self, event):
         old = event.secret.get_content()["word"]
@@ -111,7 +120,7 @@ class Party(ops.CharmBase):
         event.set_results({"seen": json.dumps(seen), "model": self.model.uuid})
 
     def _renew(self, event):
-        secret = self.model.get_secret(label="own")
+        secret = self._own()
         secret.set_content({"word": self.app.name + "-2"})
         secret.get_content(refresh=True)  # an owner tracks what it read, too
 
@@ -206,9 +215,9 @@ class Cloud:
         program = Path(sys.executable).with_name("localjuju")
         subprocess.run([program, "stop", "--home", self.settings.home], check=True)
 
-    def add_model(self, name: str) -> jubilant.Juju:
+    def add_model(self, name: str, cloud: str = "podman") -> jubilant.Juju:
         juju = self.model(name)
-        juju.cli("add-model", name, "--no-switch", include_model=False)
+        juju.cli("add-model", name, cloud, "--no-switch", include_model=False)
         juju.cli("model-config", "update-status-hook-interval=1h")
         return juju
 
@@ -224,8 +233,21 @@ def settle(*models: jubilant.Juju) -> None:
 
 
 @pytest.fixture(scope="module")
-def cloud(make_settings: Callable[[str, str], Settings]) -> Iterator[Cloud]:
+def machine_image(image_store: images.Store) -> str:
+    """The reference of the image that machines boot."""
+    catalogue = images.load()
+    references = [catalogue.reference("machine", distro) for distro in sorted(catalogue.distros)]
+    for reference in references:
+        argv = image_store.command("podman", "image", "exists", reference)
+        if subprocess.run(argv, check=False).returncode == 0:
+            return reference
+    raise AssertionError(f"none of {references} is in {image_store.root}: build it")
+
+
+@pytest.fixture(scope="module")
+def cloud(make_settings: Callable[[str, str], Settings], machine_image: str) -> Iterator[Cloud]:
     settings = make_settings("t9offer", "10.219.64.0/20")
+    settings = dataclasses.replace(settings, machine_image=machine_image)
     save(settings)
     os.environ["LOCALJUJU_HOME"] = str(settings.home)
     try:
@@ -364,6 +386,37 @@ def test_a_suspended_relation_is_broken_and_comes_back(
     settle(shop, market)
     assert see(market, "taker/0")["take"]["word"] == "giver-1"
     assert shop.status().offers["gift"].active_connected_count == 1
+
+
+def test_pods_and_machines_use_each_others_offers(
+    cloud: Cloud, charm: Path, shop: jubilant.Juju, market: jubilant.Juju
+) -> None:
+    yard = cloud.add_model("yard", "localhost")
+    yard.deploy(charm, "digger")
+    yard.offer("digger", endpoint="give")
+    market.deploy(charm, "buyer")
+    settle(yard, market)
+    yard.integrate("digger:take", "shop.gift")  # a machine's application uses one of pods
+    market.integrate("buyer:take", "yard.digger")  # and the other way
+    settle(yard, market, shop)
+    (machine,) = yard.status().machines.values()
+
+    dug = see(yard, "digger/0")
+    assert dug["take"]["word"] == "giver-1"
+    bag = dug["take"]["units"]["gift/0"]
+    assert (bag["from"], bag["ingress-address"]) == (
+        "giver/0",
+        shop.status().apps["giver"].address,
+    )
+    assert dug["give"]["word"] == "buyer-1"
+    bought = see(market, "buyer/0")["take"]
+    assert (bought["app"], bought["word"]) == ("digger", "digger-1")
+    bag = bought["units"]["digger/0"]
+    assert (bag["from"], bag["ingress-address"]) == ("digger/0", machine.dns_name)
+    yard.destroy_model("yard", force=True)
+    market.wait(lambda status: not status.app_endpoints["digger"].relations, delay=0.2)
+    market.remove_application("buyer")
+    settle(shop, market)
 
 
 def test_a_model_with_an_offer_in_use_stays_until_the_name_is_removed(

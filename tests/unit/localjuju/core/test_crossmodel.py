@@ -60,7 +60,7 @@ class Pair:
         await self.cloud.engine.change(
             CONSUMING, lambda m: changes.add_relation(m, "web:take", "store:give")
         )
-        await self.cloud.rest()
+        await self.rest()
 
     async def suspend(self, suspended: bool) -> None:
         number = self.halves()[0].id
@@ -68,7 +68,13 @@ class Pair:
             OFFERING,
             lambda m: changes.set_suspended(m, [number], suspended=suspended, reason="audit"),
         )
+        await self.rest()
+
+    async def rest(self) -> None:
+        """Return when nobody has anything to do, and nothing is to be brought across."""
         await self.cloud.rest()
+        for model in self.models.values():
+            assert crossmodel.mirror(model, self.models.values()) == []
 
     def halves(self) -> tuple[Relation, Relation]:
         (offering,) = self.models[OFFERING].relations.values()
@@ -157,7 +163,7 @@ async def test_data_travels_both_ways_and_only_when_it_changed(pair):
         count = len(pair.cloud.substrate.dispatched)
         for model in pair.models.values():
             pair.cloud.engine.persist(model)
-        await pair.cloud.rest()
+        await pair.rest()
         assert len(pair.cloud.substrate.dispatched) == count
 
 
@@ -168,7 +174,7 @@ async def test_units_that_come_and_go_are_seen_on_the_other_side(pair):
         pair.cloud.take()
         now = pair.cloud.clock.now()
         await pair.cloud.engine.change(CONSUMING, lambda m: changes.remove_units(m, "web", 1, now))
-        await pair.cloud.rest()
+        await pair.rest()
         assert pair.hooks("db/0") == ["give-relation-departed"]
         found = environment(pair, "db/0", "give-relation-departed")
         assert found["JUJU_DEPARTING_UNIT"] == found["JUJU_REMOTE_UNIT"]
@@ -183,7 +189,7 @@ async def test_a_relation_removed_on_one_side_goes_on_both(pair, side):
         pair.cloud.take()
         number = str(pair.halves()[0 if side == OFFERING else 1].id)
         await pair.cloud.engine.change(side, lambda m: changes.remove_relation(m, number))
-        await pair.cloud.rest()
+        await pair.rest()
         assert pair.hooks("db/0")[-1] == "give-relation-broken"
         assert pair.hooks("web/0") == ["take-relation-departed", "take-relation-broken"]
         assert not pair.models[OFFERING].relations and not pair.models[CONSUMING].relations
@@ -205,6 +211,25 @@ async def test_a_suspended_relation_is_broken_and_comes_back(pair):
         first = ["relation-created", "relation-joined", "relation-changed"]
         assert pair.hooks("web/0") == [f"take-{name}" for name in first]
         assert pair.hooks("db/0")[0] == "give-relation-created"
+
+
+@pytest.mark.parametrize("suspended", [False, True])
+async def test_a_new_engine_finds_all_as_it_was(pair, suspended):
+    pair.cloud.substrate.charms = secret_charms(pair, full_uri=True)
+    await pair.cloud.start()
+    await pair.set_up()
+    await pair.integrate()
+    await pair.suspend(suspended)
+    before = {name: dataclasses.asdict(model) for name, model in pair.models.items()}
+    await pair.cloud.kill()
+    pair.cloud.take()
+    async with pair.cloud.running():
+        await pair.rest()
+        assert [hook for _, hook in pair.cloud.take() if "relation" in hook] == []
+        for name, model in pair.models.items():
+            after = dataclasses.asdict(model)
+            for part in ("relations", "offers", "saas", "secrets", "remote_secrets"):
+                assert after[part] == before[name][part]
 
 
 async def test_only_relations_with_an_offer_of_this_model_are_suspended(pair):
@@ -230,7 +255,7 @@ async def test_a_name_that_is_removed_takes_its_relations_along(pair):
         await pair.set_up()
         await pair.integrate()
         await pair.cloud.engine.change(CONSUMING, lambda m: changes.remove_saas(m, "store"))
-        await pair.cloud.rest()
+        await pair.rest()
         assert pair.models[CONSUMING].saas == {}
         assert not pair.models[OFFERING].relations
         assert list(pair.models[OFFERING].offers) == ["gift"]
@@ -250,7 +275,7 @@ async def test_an_offer_in_use_is_taken_back_by_force_only(pair):
         await pair.cloud.engine.change(
             OFFERING, lambda m: changes.remove_offer(m, "gift", force=True)
         )
-        await pair.cloud.rest()
+        await pair.rest()
         assert not offering.relations and not pair.models[CONSUMING].relations
         assert pair.models[CONSUMING].saas["store"].status.current == "terminated"
 
@@ -261,7 +286,7 @@ async def test_a_model_that_goes_leaves_the_other_clean(pair, gone):
         await pair.set_up()
         await pair.integrate()
         await pair.cloud.engine.destroy_model(gone, force=True)
-        await pair.cloud.rest()
+        await pair.rest()
         (left,) = pair.models.values()
         assert left.relations == {}
         if gone == OFFERING:
@@ -285,7 +310,7 @@ async def test_the_name_shows_how_the_application_behind_it_is(pair):
     pair.cloud.substrate.charms = {"db": db}
     async with pair.cloud.running():
         await pair.set_up()
-        await pair.cloud.rest()
+        await pair.rest()
         status = pair.models[CONSUMING].saas["store"].status
         assert (status.current, status.message) == ("blocked", "no key")
 
@@ -298,7 +323,7 @@ async def test_two_applications_of_one_model_are_told_apart(pair):
         await pair.cloud.engine.change(
             CONSUMING, lambda m: changes.add_relation(m, "shop:take", "store")
         )
-        await pair.cloud.rest()
+        await pair.rest()
         ends = {r.ends[0].app for r in pair.models[OFFERING].relations.values()}
         assert len(ends) == 2
         offering = pair.models[OFFERING]
@@ -310,7 +335,7 @@ async def test_what_a_dead_engine_did_not_bring_across_the_next_one_does(pair, s
     """The models are stored one after the other; the engine may end after any of them."""
     await pair.cloud.start()
     await pair.set_up()
-    await pair.cloud.rest()
+    await pair.rest()
     engine = pair.cloud.engine
     commit, done = engine.store.commit, []
 
@@ -324,7 +349,7 @@ async def test_what_a_dead_engine_did_not_bring_across_the_next_one_does(pair, s
     await pair.cloud.kill()
     pair.cloud.take()
     async with pair.cloud.running():
-        await pair.cloud.rest()
+        await pair.rest()
         if not stored:  # the command itself was not stored: nothing came of it
             assert all(not model.relations for model in pair.models.values())
             return
@@ -382,7 +407,7 @@ async def reconfigure(pair: Pair, command: Any) -> None:
     await pair.cloud.engine.change(
         OFFERING, lambda m: changes.set_config(m, "db", {"colour": colour})
     )
-    await pair.cloud.rest()
+    await pair.rest()
 
 
 @pytest.mark.parametrize("full_uri", [True, False])
@@ -471,7 +496,7 @@ async def test_without_a_grant_nothing_of_another_model_is_read(pair):
 
         pair.cloud.substrate.charms["spy"] = spy
         await pair.deploy(CONSUMING, "spy")
-        await pair.cloud.rest()
+        await pair.rest()
         assert len(outsider) == 2
         assert all("permission denied" in text for text in outsider.values())
 
@@ -482,7 +507,7 @@ async def test_readers_that_are_gone_hold_no_revision_back(pair):
         await pair.set_up()
         await pair.integrate()
         await pair.cloud.engine.destroy_model(CONSUMING, force=True)
-        await pair.cloud.rest()
+        await pair.rest()
         assert pair.models[OFFERING].secrets[pair.secret].consumers == {}
 
 
@@ -516,7 +541,87 @@ async def test_the_consuming_side_shares_secrets_as_well(pair):
         await pair.cloud.engine.change(
             CONSUMING, lambda m: changes.set_config(m, "web", {"colour": "blue"})
         )
-        await pair.cloud.rest()
+        await pair.rest()
         assert read == ["from-web", "from-web-2"]
         (secret,) = pair.models[CONSUMING].secrets.values()
         assert secrets.obsolete(secret) == [1]
+
+
+def half_secret(new_world: Any) -> tuple[Model, Model, str]:
+    """Two models without an engine: `db` of the one has granted a secret to `web` of the other."""
+    offering, consuming = new_world(), new_world()
+    consuming.model.uuid, consuming.model.name = "22222222-2222-3333-4444-555555555555", "n"
+    offering.app("db")
+    consuming.app("web", units=2)
+    changes.add_offer(offering.model, "db", ["give"], uuid="offer-1")
+    details = changes.offer_details(offering.model, offering.model.offers["db"])
+    changes.consume(consuming.model, details, "store")
+    changes.add_relation(consuming.model, "web", "store")
+    models = (offering.model, consuming.model)
+    crossmodel.mirror(consuming.model, models)
+    (half,) = offering.model.relations.values()
+    number = "c" * 20
+    secrets.create(
+        offering.model,
+        secret_id=number,
+        owner_kind="application",
+        owner="db",
+        data={"word": "b25l"},
+        now=1.0,
+    )
+    secrets.grant(offering.model, number, half.id, half.ends[0].app)
+    return offering.model, consuming.model, number
+
+
+def test_a_reader_tracks_what_it_first_saw_until_it_refreshes(new_world):
+    owner, reader, number = half_secret(new_world)
+
+    def get(**how: bool) -> str:
+        return crossmodel.read_secret(reader, "web/0", owner, number, **how).data["word"]
+
+    assert get() == "b25l"
+    secrets.update(owner, number, data={"word": "dHdv"}, now=2.0)
+    assert get() == "b25l"
+    assert get(peek=True) == "dHdv"
+    assert get() == "b25l"
+    assert get(refresh=True) == "dHdv"
+    assert get() == "dHdv"
+
+
+def test_a_readers_label_is_its_own_and_stands_for_one_secret(new_world):
+    owner, reader, number = half_secret(new_world)
+    crossmodel.read_secret(reader, "web/0", owner, number, label="mine")
+    found = secrets.consumed_by_label(reader, "web/0", "mine")
+    assert found is not None and found.id == number
+    assert secrets.consumed_by_label(reader, "web/1", "mine") is None
+    secrets.add_user_secret(reader, "other", {"word": "b25l"}, secret_id="d" * 20, now=1.0)
+    secrets.grant_user_secret(reader, "other", "web")
+    with pytest.raises(secrets.SecretError, match='secret with label "mine" already exists'):
+        secrets.read(reader, "web/0", secret_id="d" * 20, label="mine")
+    secrets.read(reader, "web/1", secret_id="d" * 20, label="mine")
+    with pytest.raises(secrets.SecretError, match='secret with label "mine" already exists'):
+        crossmodel.read_secret(reader, "web/1", owner, number, label="mine")
+
+
+def test_with_the_relation_the_grant_is_gone_and_with_the_owner_the_secret(new_world):
+    owner, reader, number = half_secret(new_world)
+    crossmodel.read_secret(reader, "web/0", owner, number)
+    secrets.relation_removed(owner, next(iter(owner.relations)))
+    with pytest.raises(secrets.SecretDeniedError, match="permission denied"):
+        crossmodel.read_secret(reader, "web/0", owner, number)
+    secrets.application_removed(owner, "db")
+    with pytest.raises(secrets.SecretNotFoundError, match=f'secret "{number}" not found'):
+        crossmodel.read_secret(reader, "web/0", owner, number)
+    crossmodel.mirror(owner, (owner, reader))
+    assert reader.remote_secrets == {}
+
+
+def test_a_grant_to_one_unit_is_for_that_unit(new_world):
+    owner, reader, number = half_secret(new_world)
+    (half,) = owner.relations.values()
+    alias = half.ends[0].app
+    secrets.revoke(owner, number, relation_id=half.id)
+    secrets.grant(owner, number, half.id, f"{alias}/1")
+    assert crossmodel.read_secret(reader, "web/1", owner, number).number == 1
+    with pytest.raises(secrets.SecretDeniedError):
+        crossmodel.read_secret(reader, "web/0", owner, number)
