@@ -201,11 +201,12 @@ METADATA = Process(
 COMPUTE = Process(
     name="nova-compute",
     summary="VMs of the cloud",
-    command=f"{BIN}/nova-compute --config-file {NOVA}",
+    command=f"{BIN}/python3 {FOLDER}/compute.py --config-file {NOVA}",
     after=("libvirtd.service", "ovs-vswitchd.service"),
     kill_delay=60,
     environment=PATH,
     settings=(
+        "SyslogIdentifier=nova-compute",
         "RuntimeDirectory=nova-compute",
         "StateDirectory=nova nova/instances",
         "StateDirectoryMode=0755",
@@ -234,6 +235,12 @@ COMPUTE = Process(
                 "ca_file": f"{NOVA_TLS}/ca.pem",
                 **messaging.values("nova"),
             },
+        ),
+        File(path=f"{FOLDER}/compute.py", template="compute.py", mode=0o644),
+        File(
+            path=f"{FOLDER}/drivers/hypervisor_libvirt.py",
+            template="hypervisor_libvirt.py",
+            mode=0o644,
         ),
         File(path=f"{NOVA_TLS}/ca.pem", text=_TRUST, mode=0o644),
         dataclasses.replace(messaging.authority("nova"), group="root", mode=0o644),

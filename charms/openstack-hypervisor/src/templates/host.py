@@ -164,7 +164,7 @@ TUNNEL_BRIDGE = "br-phy"
 
 
 def bridge_of(network: str) -> str:
-    """Name the bridge of a physical network; the option keeps names short enough for interfaces."""
+    """Name the bridge of a physical network, whose name the charm keeps short enough for one."""
     return "br-ex" if network == "physnet1" else f"br-{network}"
 
 
