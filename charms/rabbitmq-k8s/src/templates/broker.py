@@ -17,31 +17,59 @@ MEMBER = STORAGE / "member"
 TAG = "helio"
 PATIENCE = 60  # seconds that a node may take to leave by itself
 
-# Quorum queues, streams, and the one that keeps account of the streams are groups, each of which
-# needs most of its members. Taken out one by one while all are there, a node leaves none without.
-# A group's last member stays: its data goes with the node, and nobody else has it.
+# Quorum queues, streams, and the keeper of the streams' books are groups, each of which needs most
+# of its members. Taken out one by one while all are there, a node leaves none without. A group's
+# last member stays: its data goes with the node, and nobody else has it.
 DROP = """
 Node = '{node}',
 Try = fun(F) -> try F() catch _:Reason -> {{error, Reason}} end end,
-Quorum = Try(fun() -> rabbit_quorum_queue:shrink_all(Node) end),
-Streams = [begin
+Quorum = rabbit_quorum_queue:shrink_all(Node),
+[begin
     {{resource, VHost, queue, Name}} = amqqueue:get_name(Queue),
     Try(fun() -> rabbit_stream_queue:delete_replica(VHost, Name, Node) end)
 end || Queue <- rabbit_amqqueue:list(), amqqueue:get_type(Queue) =:= rabbit_stream_queue],
-Local = {{rabbit_stream_coordinator, node()}},
-Keeper = Try(fun() -> ra:remove_member(Local, {{rabbit_stream_coordinator, Node}}) end),
-Failed = [Reason || {{_, {{error, _, Reason}}}} <- Quorum, Reason =/= last_node],
-case Failed of [] -> done; _ -> Failed end.
+case [Reason || {{_, {{error, _, Reason}}}} <- Quorum, Reason =/= last_node] of
+    [] -> done;
+    Failed -> Failed
+end.
 """
 
+# The keeper takes every running node in, so it has to be left in the moment in which we stop.
+STOP = """
+Local = {rabbit_stream_coordinator, node()},
+case whereis(rabbit_stream_coordinator) of
+    undefined -> ok;
+    _ -> ra:remove_member(Local, Local)
+end,
+rabbit:stop(),
+done.
+"""
+
+# A node that the keeper has not taken in yet must not be asked about streams: it would make a
+# keeper of its own. So those who have one are asked.
 GROW = """
 Node = node(),
-rabbit_quorum_queue:grow(Node, <<".*">>, <<".*">>, all),
-[begin
-    {resource, VHost, queue, Name} = amqqueue:get_name(Queue),
-    rabbit_stream_queue:add_replica(VHost, Name, Node)
-end || Queue <- rabbit_amqqueue:list(), amqqueue:get_type(Queue) =:= rabbit_stream_queue],
-done.
+Others = rabbit_mnesia:cluster_nodes(running) -- [Node],
+Keepers = [Other || Other <- Others,
+    is_pid(rpc:call(Other, erlang, whereis, [rabbit_stream_coordinator]))],
+Quorum = rabbit_quorum_queue:grow(Node, <<".*">>, <<".*">>, all),
+Streams = case Keepers of
+    [] -> [];
+    [Keeper | _] ->
+        {ok, Members, _} = ra:members({rabbit_stream_coordinator, Keeper}),
+        case lists:keymember(Node, 2, Members) of
+            false -> [{keeper, {error, waiting}}];
+            true -> [begin
+                {resource, VHost, queue, Name} = amqqueue:get_name(Queue),
+                Argv = [VHost, Name, Node],
+                {Name, rpc:call(Keeper, rabbit_stream_queue, add_replica, Argv)}
+            end || Queue <- rabbit_amqqueue:list(),
+                amqqueue:get_type(Queue) =:= rabbit_stream_queue]
+        end
+end,
+Failed = [Each || Each = {_, Answer} <- Quorum ++ Streams,
+    Answer =/= ok, element(1, Answer) =/= ok],
+case Failed of [] -> done; _ -> Failed end.
 """
 
 
@@ -87,17 +115,26 @@ def members(node: str = "") -> tuple[list[str], list[str]]:
 # --- who belongs to it -------------------------------------------------------------------------
 
 
+def repeat(expression: str, by: str = "") -> None:
+    """Evaluate an expression in the node `by` until it says that it is done.
+
+    Raises:
+        ToolError: It has not been done in time.
+    """
+    end = time.monotonic() + PATIENCE
+    while (left := ctl("eval", expression, node=by, timeout=120).strip()) != "done":
+        if time.monotonic() > end:
+            raise ToolError(f"this is left: {' '.join(left.split())}")
+        time.sleep(1)  # a group changes one member at a time
+
+
 def drop(node: str, by: str = "") -> None:
     """Take a node out of every queue and stream, asking the node `by`.
 
     Raises:
         ToolError: It is not out of all of them yet.
     """
-    end = time.monotonic() + PATIENCE
-    while (left := ctl("eval", DROP.format(node=node), node=by).strip()) != "done":
-        if time.monotonic() > end:
-            raise ToolError(f"{node} is still in {left}")
-        time.sleep(1)  # a group changes one member at a time
+    repeat(DROP.format(node=node), by)
 
 
 def expel(by: str, node: str) -> None:
@@ -108,8 +145,12 @@ def expel(by: str, node: str) -> None:
 
 
 def grow() -> None:
-    """Take part in every queue and stream."""
-    ctl("eval", GROW, timeout=120)
+    """Take part in every queue and stream.
+
+    Raises:
+        ToolError: It does not in all of them yet.
+    """
+    repeat(GROW)
 
 
 def keep(wanted: list[str]) -> None:
@@ -130,30 +171,41 @@ def keep(wanted: list[str]) -> None:
 
 
 def leave() -> None:
-    """Leave the cluster.
+    """Leave the cluster; what an earlier attempt did is not done again.
 
-    The node stays until it is out of the others' books: they would miss a member that only stops.
+    The node stays up until it is out of the others' books: they would miss a member that stops.
+
+    Raises:
+        ToolError: No other member has let us go.
     """
     mine = me()
-    others = [node for node in members()[1] if node != mine]
+    others = [f"rabbit@{host}" for host in facts()["others"]]
     if not others:
         return
-    drop(mine)
-    MEMBER.unlink(missing_ok=True)
-    ctl("stop_app")
+    if MEMBER.exists():
+        drop(mine)
+        MEMBER.unlink()
+        ctl("eval", STOP)
     try:
         ctl("reset")
     except ToolError as error:
         print(error, file=sys.stderr)  # the others can do it, too
-    for node in others:
-        try:
-            if mine in members(node)[0]:
-                ctl("forget_cluster_node", mine, node=node)
-        except ToolError as error:
-            print(error, file=sys.stderr)  # it may be leaving as well
-        else:
-            return
-    raise ToolError(f"nobody has let {mine} go")
+    end = time.monotonic() + PATIENCE
+    while not any(is_rid_of(node, mine) for node in others):
+        if time.monotonic() > end:
+            raise ToolError(f"no other member has let {mine} go")
+        time.sleep(1)
+
+
+def is_rid_of(node: str, gone: str) -> bool:
+    """Make a node forget another one; tell whether it has."""
+    try:
+        if gone in members(node)[0]:
+            ctl("forget_cluster_node", gone, node=node)
+    except ToolError as error:
+        print(error, file=sys.stderr)  # it may be leaving as well
+        return False
+    return True
 
 
 # --- accounts ----------------------------------------------------------------------------------
