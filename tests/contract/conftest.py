@@ -191,7 +191,7 @@ class Programs:
 
     def run(self, argv, stdin):
         words = [pathlib.PurePath(word).name for word in argv]
-        name = words[1] if words[0] in ("sh", "python3") else words[0]
+        name = words[1] if words[0] in ("sh", "bash", "python3") else words[0]
         assert name in self._programs, f"nobody declared the program of {argv}"
         # Probes are no tasks, and folders are made by every unit.
         if not name.startswith(("online", "connected")) and name != "install":
