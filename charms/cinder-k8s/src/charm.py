@@ -32,7 +32,7 @@ def config(process: str = "") -> File:
         "oslo.db",
         "oslo.service.wsgi",
         process=process,
-        dynamic_groups=("service_user", "nova", "glance"),
+        dynamic_groups=("service_user", "nova"),
     )
 
 

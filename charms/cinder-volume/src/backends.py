@@ -128,7 +128,7 @@ def _other(name: str, said: dict[str, object], secret: str) -> Backend:
     path = str(said.pop("class", ""))
     if not re.fullmatch(r"[A-Za-z_][\w.]*\.\w+", path):
         raise BackendError(f"backends: {name}: class must name a driver's class")
-    driver = dataclasses.replace(drivers.OTHER, path=path, needs_root=True)
+    driver = dataclasses.replace(drivers.OTHER, path=path)
     return Backend(name=name, driver=driver, values=said, secret=secret)
 
 

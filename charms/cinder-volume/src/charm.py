@@ -85,7 +85,7 @@ VOLUME = Process(
                 "oslo.service.service",
                 *api.NAMESPACES,
             ),
-            dynamic_groups=("service_user", "nova", "glance"),
+            dynamic_groups=("service_user", "nova"),
             values={"database_ca_file": api.database_ca_file("cinder")},
         ),
         File(
@@ -107,7 +107,7 @@ VOLUME = Process(
             group="cinder",
         ),
         File(path=ROOTWRAP, template="rootwrap.conf", mode=0o644),
-        File(path="/etc/sudoers.d/cinder-volume", template="sudoers.j2", mode=0o440),
+        File(path="/etc/sudoers.d/cinder-volume", template="sudoers", mode=0o440),
         File(
             path="/etc/tgt/conf.d/cinder.conf",
             text="include /var/lib/cinder/volumes/*\n",
@@ -194,7 +194,6 @@ def values(snapshot: Snapshot, seen: Values) -> Values:
         "problem": problem
         or backends.hindrance(wanted, snapshot.secrets, snapshot.machine.get("lacks", ())),
         "sections": sections,
-        "needs_root": any(each.driver.needs_root for each in wanted),
         "ca_file": TRUST if seen["receive_ca_cert"] else SYSTEM_TRUST,
     }
 
@@ -214,7 +213,7 @@ def obstacle(snapshot: Snapshot, seen: Values) -> Obstacle:
 
 
 def tasks(snapshot: Snapshot, seen: Values) -> Iterator[Task]:
-    """Bring the packages of drivers that are not on every machine."""
+    """Bring the packages of drivers that are not on every machine, and Ceph's key to its place."""
     if packages := snapshot.machine.get("packages", ()):
         yield Task(
             name="packages",
@@ -222,6 +221,16 @@ def tasks(snapshot: Snapshot, seen: Values) -> Iterator[Task]:
             environment={"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_SUSPEND": "1"},
             message=f"installing {', '.join(packages)}",
             timeout=1800,
+            on="unit",
+        )
+    if ceph := seen["ceph"]:
+        # Where a volume is opened to make an image of it, the key is looked for here only.
+        place = f"/etc/ceph/ceph.client.{ceph.user}.keyring"
+        yield Task(
+            name="keyring",
+            argv=("install", "-D", "-m", "0640", "-g", "cinder", "/dev/stdin", place),
+            stdin=ceph.keyring(),
+            message="bringing Ceph's key",
             on="unit",
         )
 

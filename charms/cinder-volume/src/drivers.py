@@ -41,7 +41,6 @@ class Driver:
         packages: Packages of the distribution that it needs and that are not always there.
         kernel: Modules of the host's kernel without which it cannot work.
         modules: Python modules that it needs and that Cinder itself does not bring.
-        needs_root: Whether it runs commands as root on this machine.
     """
 
     name: str
@@ -51,7 +50,6 @@ class Driver:
     packages: tuple[str, ...] = ()
     kernel: tuple[str, ...] = ()
     modules: tuple[str, ...] = ()
-    needs_root: bool = False
 
 
 _V = "cinder.volume.drivers"
@@ -82,7 +80,6 @@ DRIVERS: Mapping[str, Driver] = {
             fixed={"target_helper": "tgtadm", "target_protocol": "iscsi"},
             packages=("lvm2", "tgt"),
             kernel=("dm_mod",),
-            needs_root=True,
         ),
         Driver(
             name="nfs",
@@ -95,7 +92,6 @@ DRIVERS: Mapping[str, Driver] = {
             ),
             fixed={"nas_secure_file_operations": "auto", "nas_secure_file_permissions": "auto"},
             kernel=("nfs",),
-            needs_root=True,
         ),
         Driver(
             name="netapp-ontap",

@@ -95,12 +95,14 @@ def config(made, path="/etc/cinder/cinder.conf"):
 
 def test_the_service_account_is_used_for_every_other_service(make, ready):
     parser = config(make(ready))
-    for section in ("keystone_authtoken", "service_user", "nova", "glance"):
+    for section in ("keystone_authtoken", "service_user", "nova"):
         assert parser[section]["username"] == "svc_cinder", section
         assert parser[section]["password"] == "pa$$word", section
         assert parser[section]["cafile"] == "/etc/cinder/tls/ca.pem", section
     assert parser["service_user"]["send_service_user_token"] == "true"
     assert parser["nova"]["interface"] == "internal"
+    # As this account Cinder would not see the images of projects.
+    assert "username" not in parser["glance"]
     assert parser["DEFAULT"]["glance_catalog_info"] == "image:glance:internalURL"
 
 
