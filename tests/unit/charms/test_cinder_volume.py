@@ -216,14 +216,14 @@ def test_root_is_granted_for_the_list_of_rootwrap_only(make, ready):
 # --- the table ---------------------------------------------------------------------------------
 
 
-def test_lvm(make, ready):
+def test_lvm_is_served_by_iscsi(make, ready):
     section = config(make(with_backends(ready, LVM)))["fast"]
     assert section["volume_driver"] == "cinder.volume.drivers.lvm.LVMVolumeDriver"
     assert (section["volume_group"], section["lvm_type"]) == ("vg", "thin")
     assert (section["target_helper"], section["target_protocol"]) == ("tgtadm", "iscsi")
 
 
-def test_nfs(make, ready):
+def test_nfs_has_a_file_with_its_shares(make, ready):
     made = make(with_backends(ready, NFS))
     section = config(made)["shared"]
     assert section["nfs_qcow2_volumes"] == "true"
