@@ -44,13 +44,23 @@ def image_store() -> images.Store:
 @pytest.fixture(scope="session")
 def base_image(image_store: images.Store) -> str:
     """The reference of the base image, of the first distribution that the store has it of."""
+    return _stored(image_store, "base")
+
+
+@pytest.fixture(scope="session")
+def machine_image(image_store: images.Store) -> str:
+    """The reference of the image that machines boot."""
+    return _stored(image_store, "machine")
+
+
+def _stored(store: images.Store, name: str) -> str:
     catalogue = images.load()
-    references = [catalogue.reference("base", distro) for distro in sorted(catalogue.distros)]
+    references = [catalogue.reference(name, distro) for distro in sorted(catalogue.distros)]
     for reference in references:
-        argv = image_store.command("podman", "image", "exists", reference)
+        argv = store.command("podman", "image", "exists", reference)
         if subprocess.run(argv, check=False).returncode == 0:
             return reference
-    raise AssertionError(f"none of {references} is in {image_store.root}: build the base image")
+    raise AssertionError(f"none of {references} is in {store.root}: build the {name} image")
 
 
 @pytest.fixture(scope="session")

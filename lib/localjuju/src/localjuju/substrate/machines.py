@@ -39,7 +39,8 @@ _BOOTS_WITHIN = 90.0  # seconds until services can be started
 _LOOK_EVERY = 0.2
 _AGENT_ANSWERS_WITHIN = 20.0
 _AGENT_IS_THERE = 0.3
-_SETTLES = 0.5  # seconds that Podman gets to boot a machine again that has ended
+_CALM = ("created", "running")
+_SETTLES = 0.5  # seconds that Podman gets to boot a machine again that has just ended
 _SHUTDOWN_SECONDS = 60  # guests and databases end in order
 _REMOVE_SECONDS = 20
 _RESOLVERS = (Path("/etc/resolv.conf"), Path("/run/systemd/resolve/resolv.conf"))
@@ -80,7 +81,6 @@ class Machines:
         self.units = records.load_machine_units(settings)
         self._locks: dict[Key, asyncio.Lock] = {}
         self._holders: dict[Key, int] = {}  # descriptors of the machines' first processes
-        self._background: set[asyncio.Task[None]] = set()
 
     def _lock(self, key: Key) -> asyncio.Lock:
         return self._locks.setdefault(key, asyncio.Lock())
@@ -173,6 +173,9 @@ class Machines:
 
     async def _start(self, key: Key) -> None:
         state = await self._state(key)
+        if state["State"] not in _CALM:
+            await asyncio.sleep(_SETTLES)
+            state = await self._state(key)
         if state["State"] != "running":
             argv = commands.podman(self._settings, "start", self._name(key))
             await self._runner.check(f"start machine {key[1]}", argv)
@@ -217,14 +220,7 @@ class Machines:
 
     def _ended(self, key: Key) -> None:
         self._let_go(key)
-
-        async def tell() -> None:
-            await asyncio.sleep(_SETTLES)
-            self._emit(PodEvent("machine", key[0], "", machine=key[1], healthy=False))
-
-        task = asyncio.create_task(tell())
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
+        self._emit(PodEvent("machine", key[0], "", machine=key[1], healthy=False))
 
     def _let_go(self, key: Key) -> None:
         descriptor = self._holders.pop(key, None)
@@ -236,8 +232,6 @@ class Machines:
         """Stop watching the machines' first processes."""
         for key in list(self._holders):
             self._let_go(key)
-        for task in self._background:
-            task.cancel()
 
     async def restart(self, key: Key) -> None:
         """Shut a machine down and boot it again.
