@@ -31,6 +31,7 @@ GLANCE = Service(
     own_secrets=(caching.TOKEN_KEY,),
     values=glance.values,
     obstacle=glance.obstacle,
+    condition=glance.condition,
     tasks=glance.tasks,
     offers=lambda snapshot, seen: [glance.CLIENTS.respond(snapshot, ready=seen["online"])],
     options=(*api.OPTIONS, Option(name="ceph-pool-replicas", minimum=0, maximum=10)),

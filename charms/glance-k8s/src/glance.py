@@ -69,13 +69,27 @@ def values(snapshot: Snapshot, seen: Values) -> Values:
 
 
 def obstacle(snapshot: Snapshot, seen: Values) -> Obstacle:
-    """Tell what is wrong with where images are."""
+    """Tell why a unit must not serve images, or must not change where it looks for them."""
     if seen["ceph"]:
         return None
     if problem := CEPH.problem(snapshot):
         return ("blocked", f"ceph refuses: {problem}")
     if POOL_TASK in records.records(snapshot):
         return ("blocked", "missing integration: ceph, where images are")
+    return None if _has_images(snapshot) else _alone(snapshot)
+
+
+def condition(snapshot: Snapshot, seen: Values) -> Obstacle:
+    """Tell what is wrong although the unit serves: the first goes on alone with its images."""
+    return None if seen["ceph"] else _alone(snapshot)
+
+
+def _has_images(snapshot: Snapshot) -> bool:
+    """Tell whether images without Ceph are this unit's: the number 0 goes last and comes back."""
+    return snapshot.unit.endswith("/0")
+
+
+def _alone(snapshot: Snapshot) -> Obstacle:
     if snapshot.planned_units > 1:
         return ("blocked", "several units need a store that they share: integrate ceph")
     return None

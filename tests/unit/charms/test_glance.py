@@ -101,12 +101,14 @@ def test_the_key_of_ceph_is_for_glance_only(make, ready):
     assert (keyring.mode, keyring.group) == (0o640, "glance")
 
 
-def test_several_units_need_a_store_that_they_share(make, ready):
-    several = dataclasses.replace(ready, planned_units=3)
-    made = make(several)
-    assert (made.status.name, made.workload) == ("blocked", None)
-    assert made.status.message.endswith("integrate ceph")
-    assert make(several, ceph=CEPH).status.name == "active"
+def test_of_several_units_only_the_first_serves_without_a_store_that_they_share(make, ready):
+    first = dataclasses.replace(ready, planned_units=3)
+    second = dataclasses.replace(first, unit="glance/1")
+    alone = plan.Status("blocked", "several units need a store that they share: integrate ceph")
+    assert make(first).status == make(second).status == alone
+    assert make(first).workload is not None, "images are on its storage"
+    assert make(second).workload is None
+    assert make(second, ceph=CEPH).status.name == "active"
 
 
 def test_ceph_is_missed_once_there_are_images_in_it(make, ready):
