@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -447,7 +448,7 @@ def test_the_range_of_a_space_is_kept_and_a_full_one_is_told(model):
     space = Space("outer", "10.9.0.0/24", gateway=True, first="10.9.0.240", last="10.9.0.241")
     for _ in range(3):
         changes.add_machine(model, 0.0)
-    wanted.assign([model], "10.77.0.0/24", None, (space,))
+    wanted.assign([model], "10.77.0.0/24", Path("/s"), (space,))
     held = [machine.interfaces["outer"] for machine in model.machines.values()]
     assert [interface.address for interface in held] == ["10.9.0.240", "10.9.0.241", ""]
     assert [interface.name for interface in held] == ["eth1"] * 3
@@ -458,7 +459,7 @@ def test_the_range_of_a_space_is_kept_and_a_full_one_is_told(model):
 def test_a_machine_has_the_image_of_its_constraint_else_the_default(model):
     for constraints in ("mem=2G image-id=x/other:2", "mem=2G"):
         changes.add_machine(model, 0.0, constraints)
-    wanted.assign([model], "10.77.0.0/24", None, ())
+    wanted.assign([model], "10.77.0.0/24", Path("/s"), ())
     specs = [wanted.machine_spec(model, m, "x/default:1") for m in model.machines.values()]
     assert [spec.image for spec in specs] == ["x/other:2", "x/default:1"]
     with pytest.raises(wanted.WantedError, match="--machine-image"):
