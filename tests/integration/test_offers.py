@@ -247,7 +247,7 @@ def machine_image(image_store: images.Store) -> str:
 @pytest.fixture(scope="module")
 def cloud(make_settings: Callable[[str, str], Settings], machine_image: str) -> Iterator[Cloud]:
     settings = make_settings("t9offer", "10.219.64.0/20")
-    settings = dataclasses.replace(settings, machine_image=machine_image)
+    settings = dataclasses.replace(settings, machine_image=machine_image, warm=True)
     save(settings)
     os.environ["LOCALJUJU_HOME"] = str(settings.home)
     try:
@@ -415,6 +415,7 @@ def test_pods_and_machines_use_each_others_offers(
     assert (bag["from"], bag["ingress-address"]) == ("digger/0", machine.dns_name)
     yard.destroy_model("yard", force=True)
     market.wait(lambda status: not status.app_endpoints["digger"].relations, delay=0.2)
+    market.cli("remove-saas", "digger")
     market.remove_application("buyer")
     settle(shop, market)
 

@@ -53,6 +53,16 @@ def test_a_load_balancer_that_cannot_be_has_no_address(client, model, service):
     assert balanced_ports(model) == {}
 
 
+@pytest.mark.parametrize("ports", ["80", ["80"], [{"port": "80"}], {"port": 80}, [{}]])
+def test_ports_that_are_none_open_nothing(model, ports):
+    spec = {"type": "LoadBalancer", "selector": {"app.kubernetes.io/name": "web"}, "ports": ports}
+    path, body = "/api/v1/namespaces/shop/services/web", json.dumps({"spec": spec}).encode()
+    request = Request("PATCH", path, {}, PatchType.MERGE.value, body)
+    assert answer(model, model.applications["web"], request, 0.0).code == 200
+    web = next(s for s in wanted.service_specs([model]) if s.app == "web")
+    assert web.ports == ("80/tcp",)
+
+
 def test_applying_the_same_again_changes_nothing(client, model):
     kube = client("web/0")
     first = kube.apply(balancer())

@@ -6,6 +6,8 @@ balancer would give: machines and the host reach it. The ports of the service ar
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 from localjuju.kubernetes._derived import NAME_LABEL, derived
 from localjuju.kubernetes._objects import KINDS, Data, matches, names_of, section, shown
 from localjuju.model import Application, Model
@@ -55,7 +57,9 @@ def _selected(model: Model, service: Data) -> Application | None:
 
 
 def _ports(service: Data) -> list[Data]:
-    return section(service, "spec").get("ports") or []
+    ports: Any = section(service, "spec").get("ports")
+    listed = cast(list[Any], ports) if isinstance(ports, list) else []
+    return [cast(Data, port) if isinstance(port, dict) else {} for port in listed]
 
 
 def _is_plain(service: Data) -> bool:

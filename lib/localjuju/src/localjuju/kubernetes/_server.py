@@ -100,7 +100,7 @@ class KubernetesServer:
         try:
             while await self._serve_one(connection, reader, writer):
                 connection.start_next_cycle()
-        except (ConnectionError, TimeoutError, h11.RemoteProtocolError) as error:
+        except (OSError, TimeoutError, h11.ProtocolError) as error:
             _LOG.debug("connection ended: %s", error)
         finally:
             writer.close()
