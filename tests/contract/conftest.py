@@ -189,6 +189,8 @@ class Programs:
             "mariadb": self._sql,
             "node.py": self._node,
             "broker.py": self._broker,
+            "timer.py": lambda stdin: "",
+            "cluster.py": lambda stdin: '{"ports": ["pssl:6641"]}',
         }
 
     def run(self, argv, stdin):

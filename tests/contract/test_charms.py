@@ -171,7 +171,8 @@ def test_a_follower_writes_nothing_that_only_a_leader_may(charm, make_world):
     assert [each for each in world.state.secrets if each.owner == "app"] == []
 
 
-ON_EVERY_UNIT = {"haproxy", "reload.sh"}  # programs of tasks that each unit runs for itself
+# Programs of tasks that each unit runs for itself.
+ON_EVERY_UNIT = {"haproxy", "reload.sh", "timer.py"}
 
 
 def test_a_follower_starts_on_what_the_leader_left(charm, active, make_world, programs):

@@ -1,86 +1,107 @@
-"""OVN central: its cluster, its connections, what clients are told. Pure; no Juju, no Pebble."""
+"""OVN central: who belongs to its databases' clusters. Pure, but for reading two small files.
 
-from collections.abc import Iterator
-from typing import Any
+Each database is a Raft cluster. A member is known by an identity that it made up when it was
+created or joined, and by its address; a unit that lost its data joins with another identity, and
+the old one has to be struck off or it would be counted as a member that never answers.
+"""
 
-from charmkit.interfaces import ovsdb_cms
-from charmkit.service import Task
-from charmkit.spec import Publication, Snapshot, Values
+import dataclasses
+import json
+import pathlib
+from collections.abc import Mapping
 
-SCRIPTS = "/var/lib/charmkit"
-TLS = "/etc/ovn/tls"
-MEMBERS = "/etc/ovn/members.env"
-TRUST = "{{ certificates.ca }}{% if receive_ca_cert %}{{ receive_ca_cert.bundle }}{% endif %}"
-OWNED: dict[str, Any] = {"user": "ovn", "group": "ovn", "mode": 0o400, "restarts": False}
-PORTS = (
-    ovsdb_cms.NORTHBOUND_PORT,
-    ovsdb_cms.SOUTHBOUND_PORT,
-    ovsdb_cms.SOUTHBOUND_ADMIN_PORT,
-)
-FIRST = "cluster"
-"""Task by which the others see that a cluster was made, which they then join."""
+from charmkit.spec import PEERS, Publication, Publish, Snapshot
 
-CLIENTS = ovsdb_cms.Provider()
+HOME = "/etc/ovn"
+DATABASES = ("nb", "sb")
+
+KEY = "members"
+"""Key of the peer unit bag: database → identity of this unit's server, if it answers."""
 
 
-def others(snapshot: Snapshot) -> tuple[str, ...]:
-    """Name the hosts of the other units, sorted."""
-    units = snapshot.peers.remote_units if snapshot.peers else ()
-    suffix = f"{snapshot.app}-endpoints.{snapshot.model}.svc.cluster.local"
-    return tuple(sorted(f"{unit.replace('/', '-')}.{suffix}" for unit in units))
+@dataclasses.dataclass(frozen=True)
+class Membership:
+    """How a unit's servers come into the clusters.
+
+    Attributes:
+        me: Host name of this unit.
+        others: Host names of the other units.
+        may_found: Whether it founds the clusters if no other unit answers.
+        election_timer: Milliseconds, for a cluster that it founds.
+    """
+
+    me: str
+    others: tuple[str, ...]
+    may_found: bool
+    election_timer: int
 
 
-def values(snapshot: Snapshot, seen: Values) -> Values:
-    """Give what the templates need beyond options and relations."""
-    hosts = others(snapshot)
+def membership(snapshot: Snapshot) -> Membership:
+    """Decide how this unit's servers come into the clusters.
 
-    def servers(socket: str, port: int) -> str:
-        far = [ovsdb_cms.connection(hosts, port)] if hosts else []
-        return ",".join([f"unix:/run/ovn/{socket}.sock", *far])
+    The first unit founds them, but not if it lost its data while others belong to them.
+    """
+    numbers = {_number(unit) for unit in _told(snapshot)} | set(range(snapshot.planned_units))
+    mine = _number(snapshot.unit)
+    return Membership(
+        me=host(snapshot, mine),
+        others=tuple(host(snapshot, number) for number in sorted(numbers - {mine})),
+        may_found=mine == 0 and not any(_told(snapshot).values()),
+        election_timer=int(snapshot.config["election-timer"]) * 1000,
+    )
 
-    makes = snapshot.is_leader and FIRST not in seen["facts"]
+
+def roll(snapshot: Snapshot, own: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """Give database → address of a member that shall be → its identity, "" if it told none.
+
+    Args:
+        snapshot: What was seen.
+        own: Database → identity of this unit's server.
+    """
+    told = {**_told(snapshot), snapshot.unit: own}
     return {
-        "host": snapshot.addresses.unit_name,
-        # Who makes the cluster joins nobody; who comes later joins all that are there.
-        "members": () if makes else hosts,
-        "northbound": servers("ovnnb", PORTS[0]),
-        "southbound": servers("ovnsb", PORTS[2]),
+        database: {
+            host(snapshot, number): told.get(f"{snapshot.app}/{number}", {}).get(database, "")
+            for number in range(snapshot.planned_units)
+        }
+        for database in DATABASES
     }
 
 
-def tasks(snapshot: Snapshot, seen: Values) -> Iterator[Task]:
-    """Announce the cluster, and open it to clients."""
-    yield Task(
-        name=FIRST,
-        argv=("echo", "{}"),
-        message="making the cluster",
-        facts=True,
+def read(folder: pathlib.Path) -> dict[str, str]:
+    """Read the identities of this unit's servers, which the start script leaves beside the data.
+
+    Args:
+        folder: The storage as the charm sees it.
+    """
+    found = {database: folder / f"{database}.sid" for database in DATABASES}
+    return {
+        database: path.read_text().strip() for database, path in found.items() if path.is_file()
+    }
+
+
+def tell(snapshot: Snapshot, own: Mapping[str, str]) -> Publication:
+    """Tell the other units the identities of this unit's servers."""
+    text = json.dumps(dict(own), sort_keys=True) if own else None
+    return Publication(
+        bags=tuple(
+            Publish(relation_id=relation.id, unit={KEY: text})
+            for relation in snapshot.related(PEERS)
+        )
     )
-    config = snapshot.config
-    yield Task(
-        name="connections",
-        argv=(
-            *("sh", f"{SCRIPTS}/connect.sh"),
-            str(1000 * int(config["inactivity-probe"])),
-            str(1000 * int(config["election-timer"])),
-            *map(str, PORTS),
-        ),
-        message="opening the databases",
-        when="online",
-    )
 
 
-def is_reached_from_outside(snapshot: Snapshot) -> bool:
-    """Tell whether a client is outside the cluster of Kubernetes."""
-    return any(map(CLIENTS.is_external, CLIENTS.requests(snapshot)))
+def host(snapshot: Snapshot, number: int) -> str:
+    """Give the host name of a unit."""
+    domain = snapshot.addresses.unit_name.partition(".")[2]
+    return f"{snapshot.app}-{number}.{domain}"
 
 
-def offers(snapshot: Snapshot, seen: Values) -> Iterator[Publication]:
-    """Tell clients where this unit's servers are, once they answer and are open."""
-    opened = seen["online"]
-    yield CLIENTS.respond(
-        snapshot,
-        hostname=snapshot.addresses.unit_name if opened else "",
-        address=snapshot.addresses.unit_ip if opened else "",
-        load_balancer=snapshot.load_balancer,
-    )
+def _told(snapshot: Snapshot) -> dict[str, dict[str, str]]:
+    """Give unit → what it told, of the other units."""
+    bags = snapshot.peers.remote_units if snapshot.peers else {}
+    return {unit: json.loads(bag.get(KEY) or "{}") for unit, bag in bags.items()}
+
+
+def _number(unit: str) -> int:
+    return int(unit.rpartition("/")[2])
