@@ -25,6 +25,7 @@ from fakemachine import FakeMachine, System
 from ops import testing
 
 from charmkit import kubernetes, observe, reconciler, workload
+from charmkit.interfaces.ingress import PUBLIC
 from charmkit.spec import PEERS
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -119,6 +120,12 @@ def charm(request):
 
 @pytest.fixture(params=[each for each in CHARMS if not load(each).is_machine])
 def pod_charm(request):
+    return load(request.param)
+
+
+@pytest.fixture(params=[each for each in CHARMS if PUBLIC in load(each).endpoints("requires")])
+def api_charm(request):
+    """A charm with an API that may be behind an entry point."""
     return load(request.param)
 
 

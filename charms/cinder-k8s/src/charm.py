@@ -13,6 +13,8 @@ from charmkit.service import File, Option, Service, Task
 from charmkit.spec import Publication, Snapshot, Values
 
 PORT = 8776
+ALIVE = "/healthcheck"
+INGRESSES = api.ingresses(PORT, ALIVE)
 STORAGE = cinder_backend.Requirer()
 APIS = (
     keystone.Api(name="cinder", type="block-storage", description="Cinder", port=PORT, path="/v3"),
@@ -42,7 +44,7 @@ API = api.process(
     port=PORT,
     configuration=config(),
     environment={},
-    path="/healthcheck",
+    path=ALIVE,
     files=(messaging.authority("cinder"),),
 )
 SCHEDULER = api.worker(
@@ -70,8 +72,9 @@ CINDER = Service(
     processes=(API, SCHEDULER),
     needs=(
         *api.needs("cinder"),
+        *INGRESSES,
         rabbitmq.Requirer(username="cinder", vhost="cinder"),
-        keystone.Requirer(apis=APIS),
+        keystone.Requirer(apis=APIS, ingresses=INGRESSES),
         STORAGE,
         glance.Requirer(),
         caching.NEED,

@@ -23,10 +23,17 @@ GLANCE = Service(
             files=glance.CEPH_FILES,
             # An upload lasts as long as the client's line makes it; others must not wait for it.
             threads=8,
+            chunked=True,
         ),
     ),
     files=glance.FILES,
-    needs=(*api.needs("glance"), keystone.Requirer(apis=(glance.API,)), glance.CEPH, caching.NEED),
+    needs=(
+        *api.needs("glance"),
+        *glance.INGRESSES,
+        keystone.Requirer(apis=(glance.API,), ingresses=glance.INGRESSES),
+        glance.CEPH,
+        caching.NEED,
+    ),
     provides=(glance.CLIENTS,),
     own_secrets=(caching.TOKEN_KEY,),
     values=glance.values,

@@ -9,6 +9,7 @@ from charmkit.spec import Snapshot, Values
 
 PORT = 9292
 API = keystone.Api(name="glance", type="image", description="Images", port=PORT)
+INGRESSES = api.ingresses(PORT)
 CLIENTS = glance.Provider()
 
 FOLDER = "/var/lib/glance"

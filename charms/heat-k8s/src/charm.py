@@ -14,6 +14,9 @@ from charmkit.spec import Snapshot, Values
 
 PORT = 8004
 CFN_PORT = 8000
+ALIVE = "/healthcheck"
+# Instances call the other API, by an address that does not change.
+INGRESSES = api.ingresses(PORT, ALIVE)
 DOMAIN = keystone_resources.Requirer(domain="heat", username="heat_domain_admin")
 APIS = (
     keystone.Api(
@@ -71,7 +74,7 @@ HEAT = Service(
             port=PORT,
             configuration=_config("heat-api"),
             environment={},
-            path="/healthcheck",
+            path=ALIVE,
             files=(messaging.authority("heat"),),
         ),
         api.process(
@@ -81,7 +84,7 @@ HEAT = Service(
             port=CFN_PORT,
             configuration=_config("heat-api-cfn"),
             environment={},
-            path="/healthcheck",
+            path=ALIVE,
             files=(messaging.authority("heat"),),
             is_light=True,
         ),
@@ -95,8 +98,9 @@ HEAT = Service(
     ),
     needs=(
         *api.needs("heat"),
+        *INGRESSES,
         rabbitmq.Requirer(username="heat", vhost="heat"),
-        keystone.Requirer(apis=APIS),
+        keystone.Requirer(apis=APIS, ingresses=INGRESSES),
         DOMAIN,
         caching.NEED,
     ),

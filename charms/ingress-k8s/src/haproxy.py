@@ -112,11 +112,16 @@ def tasks(snapshot: Snapshot, seen: Values) -> Iterator[Task]:
 
 
 def offers(snapshot: Snapshot, seen: Values) -> Iterator[Publication]:
-    """Tell each client its URL."""
+    """Tell each client its URL, once we serve.
+
+    What was told stays when we do not: the address is the same when we are back, and the services
+    would all start anew.
+    """
     address = snapshot.load_balancer or snapshot.addresses.service_ip
     host = seen["config"]["external_hostname"] or (f"[{address}]" if ":" in address else address)
     urls = {
         request.relation_id: f"https://{host}/{request.prefix}"
         for request in CLIENTS.requests(snapshot)
     }
-    yield CLIENTS.respond(snapshot, urls if host and seen["online"] else {})
+    if host and seen["online"]:
+        yield CLIENTS.respond(snapshot, urls)

@@ -24,7 +24,7 @@ KEYSTONE = Service(
     ),
     files=(File(path=keystone.ACCOUNTS, template="accounts.py", mode=0o644),),
     directories=keystone.DIRECTORIES,
-    needs=api.needs("keystone"),
+    needs=(*api.needs("keystone"), *keystone.INGRESSES),
     provides=(keystone.CLIENTS, keystone.CREDENTIALS, keystone.RESOURCES, keystone.TRUST),
     own_secrets=keystone.OWN_SECRETS,
     values=keystone.values,

@@ -44,6 +44,9 @@ CREDENTIALS = keystone_credentials.Provider()
 RESOURCES = keystone_resources.Provider()
 TRUST = certificate_transfer.Provider(endpoint="send-ca-cert")
 
+INGRESSES = api.ingresses(PORT, "/v3")
+PUBLIC, INTERNAL = INGRESSES
+
 
 # --- keys and passwords ------------------------------------------------------------------------
 
@@ -110,17 +113,17 @@ DIRECTORIES = (
 def values(snapshot: Snapshot, seen: Values) -> dict[str, Any]:
     """Give what templates, tasks and offers need beyond options and relations."""
     where = snapshot.addresses
+    own = f"https://{where.service_name}:{PORT}"
+    outside = f"https://{keystone.in_url(where.service_ip)}:{PORT}"
     return {
         "fernet_keys": FERNET_KEYS,
         "credential_keys": CREDENTIAL_KEYS,
         "fernet_active": fernet_active(snapshot),
-        "internal_url": f"https://{where.service_name}:{PORT}/v3",
-        "public_url": f"https://{_in_url(where.service_ip)}:{PORT}/v3",
+        # The name that this unit's own certificate has, whatever clients are told.
+        "own_url": f"{own}/v3",
+        "internal_url": f"{INTERNAL.url(snapshot) or own}/v3",
+        "public_url": f"{PUBLIC.url(snapshot) or outside}/v3",
     }
-
-
-def _in_url(address: str) -> str:
-    return f"[{address}]" if ":" in address else address
 
 
 # --- tasks -------------------------------------------------------------------------------------
@@ -208,7 +211,7 @@ def wish(snapshot: Snapshot, seen: Values) -> dict[str, Any]:
         for account in (*services, *credentials)
     }
     return {
-        "url": seen["internal_url"],
+        "url": seen["own_url"],
         "address": snapshot.addresses.unit_ip,
         "ca_file": api.ca_file("keystone"),
         "admin": {

@@ -16,8 +16,9 @@ NEUTRON = Service(
     processes=neutron.PROCESSES,
     needs=(
         *api.needs("neutron"),
+        *neutron.INGRESSES,
         rabbitmq.Requirer(username="neutron", vhost="neutron"),
-        keystone.Requirer(apis=(neutron.API,)),
+        keystone.Requirer(apis=(neutron.API,), ingresses=neutron.INGRESSES),
         ovsdb_cms.Requirer(),
         caching.NEED,
     ),

@@ -13,6 +13,7 @@ from charmkit.spec import Snapshot, Values
 
 PORT = 9696
 API = keystone.Api(name="neutron", type="network", description="Networks", port=PORT)
+INGRESSES = api.ingresses(PORT)
 
 _NAME = r"[A-Za-z0-9_.-]+"
 OPTIONS = (

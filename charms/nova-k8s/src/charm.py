@@ -18,10 +18,11 @@ NOVA = Service(
     files=nova.FILES,
     needs=(
         *api.needs("nova"),
+        *nova.INGRESSES,
         nova.API_DATABASE,
         nova.CELL0_DATABASE,
         rabbitmq.Requirer(username="nova", vhost=VHOST),
-        keystone.Requirer(apis=(nova.API,)),
+        keystone.Requirer(apis=(nova.API,), ingresses=nova.INGRESSES),
         placement.Requirer(),
         caching.NEED,
     ),

@@ -22,6 +22,7 @@ CONSOLE_PORT = 6080
 CONSOLE_PAGE = "/vnc_lite.html"
 
 API = keystone.Api(name="nova", type="compute", description="Compute", port=PORT, path="/v2.1")
+INGRESSES = api.ingresses(PORT)
 API_DATABASE = mysql_client.Requirer(database="nova_api", endpoint="api-database")
 CELL0_DATABASE = mysql_client.Requirer(database="nova_cell0", endpoint="cell-database")
 HYPERVISORS = nova_service.Provider()

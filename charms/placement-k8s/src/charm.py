@@ -13,6 +13,7 @@ from charmkit.service import Service
 PORT = 8778
 CLIENTS = placement.Provider()
 API = keystone.Api(name="placement", type="placement", description="Placement", port=PORT)
+INGRESSES = api.ingresses(PORT)
 PLACEMENT = Service(
     name="placement",
     processes=(
@@ -26,7 +27,12 @@ PLACEMENT = Service(
             environment={"OS_PLACEMENT_CONFIG_DIR": "/etc/placement"},
         ),
     ),
-    needs=(*api.needs("placement"), keystone.Requirer(apis=(API,)), caching.NEED),
+    needs=(
+        *api.needs("placement"),
+        *INGRESSES,
+        keystone.Requirer(apis=(API,), ingresses=INGRESSES),
+        caching.NEED,
+    ),
     provides=(CLIENTS,),
     own_secrets=(caching.TOKEN_KEY,),
     tasks=lambda snapshot, seen: [

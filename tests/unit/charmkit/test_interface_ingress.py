@@ -1,5 +1,6 @@
 """The two ends of `ingress`, held against each other and against the published format."""
 
+import dataclasses
 import json
 
 import pytest
@@ -76,7 +77,12 @@ def test_a_url_is_taken_back(asked):
 
 @pytest.mark.parametrize("text", ["", "[]", '{"url": 3}', '{"url": ""}', "nonsense"])
 def test_nonsense_is_no_url(text):
-    assert CLIENT.read(client_sees({"ingress": text})) is None
+    assert CLIENT.read(client_sees({"ingress": text})) == ingress.Ingress("")
+
+
+def test_a_service_without_the_relation_has_no_ingress():
+    alone = dataclasses.replace(client_sees(), relations={})
+    assert (CLIENT.read(alone), CLIENT.url(alone)) == (None, "")
 
 
 @pytest.mark.parametrize(
@@ -108,7 +114,7 @@ def test_a_unit_without_an_address_is_reached_by_its_name(asked):
 
 
 def test_the_builders_fit_both_ends(asked):
-    assert CLIENT.read(client_sees(ingress.provider_side(asked.app, asked.unit).app_bag))
+    assert CLIENT.url(client_sees(ingress.provider_side(asked.app, asked.unit).app_bag))
     wanted = ingress.requirer_side({}, {})
     (request,) = PROVIDER.requests(server_sees(wanted.app_bag, {"p/0": wanted.unit_bag}))
     assert len(request.servers) == 1

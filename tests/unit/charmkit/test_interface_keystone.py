@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from charmkit import api
 from charmkit.interfaces import keystone, keystone_credentials
 from charmkit.spec import Addresses, RelationData, SecretRef, Snapshot
 
@@ -91,6 +92,59 @@ def test_the_catalogue_entry_names_the_service_inside_and_its_address_outside():
         "admin_url": "https://placement.cloud.svc.cluster.local:8778/v1",
         "public_url": "https://10.8.0.7:8778/v1",
     }
+
+
+def entry_with(**told):
+    """Give the catalogue entry of a service that was told these URLs, by endpoint."""
+    relations = {
+        endpoint.replace("_", "-"): (
+            RelationData(
+                id=20 + number,
+                endpoint=endpoint.replace("_", "-"),
+                remote_app={"ingress": json.dumps({"url": url})} if url else {},
+            ),
+        )
+        for number, (endpoint, url) in enumerate(told.items())
+    }
+    requirer = keystone.Requirer(apis=(API,), ingresses=api.ingresses(8778))
+    snapshot = client_sees()
+    snapshot = dataclasses.replace(snapshot, relations={**snapshot.relations, **relations})
+    [publish] = requirer.request(snapshot).bags
+    [entry] = json.loads(publish.app["service-endpoints"])
+    return entry
+
+
+def test_a_url_of_an_ingress_stands_in_place_of_the_address():
+    entry = entry_with(ingress_public="https://10.8.0.80/cloud-placement")
+    assert entry["public_url"] == "https://10.8.0.80/cloud-placement/v1"
+    assert entry["internal_url"] == "https://placement.cloud.svc.cluster.local:8778/v1"
+    assert entry["admin_url"] == entry["internal_url"]
+
+
+def test_an_internal_ingress_is_for_services_and_administrators():
+    entry = entry_with(ingress_internal="https://10.8.0.81/cloud-placement/")
+    assert entry["internal_url"] == "https://10.8.0.81/cloud-placement/v1"
+    assert entry["admin_url"] == entry["internal_url"]
+    assert entry["public_url"] == "https://10.8.0.7:8778/v1"
+
+
+def test_the_address_stands_there_while_an_ingress_has_not_answered():
+    assert entry_with(ingress_public="", ingress_internal="") == entry_with()
+
+
+def test_an_api_on_another_port_is_not_behind_the_ingress():
+    other = dataclasses.replace(API, name="cfn", port=8000)
+    requirer = keystone.Requirer(apis=(API, other), ingresses=api.ingresses(8778))
+    relation = RelationData(
+        id=20,
+        endpoint="ingress-public",
+        remote_app={"ingress": json.dumps({"url": "https://10.8.0.80/cloud-heat"})},
+    )
+    snapshot = client_sees()
+    relations = {**snapshot.relations, "ingress-public": (relation,)}
+    [publish] = requirer.request(dataclasses.replace(snapshot, relations=relations)).bags
+    urls = [each["public_url"] for each in json.loads(publish.app["service-endpoints"])]
+    assert urls == ["https://10.8.0.80/cloud-heat/v1", "https://10.8.0.7:8000/v1"]
 
 
 def test_urls_are_http_without_certificates():

@@ -117,8 +117,16 @@ def test_clients_are_told_the_address_or_the_name(haproxy):
     assert "https://cloud.example.com/test-placement" in urls(haproxy, named)[4]
 
 
-def test_nobody_is_told_a_url_before_we_serve(haproxy):
-    assert urls(haproxy, sees(client(4)), online=False) == {4: None}
+def test_nothing_is_told_or_taken_back_while_we_do_not_serve(haproxy):
+    snapshot = sees(client(4))
+    assert list(haproxy.offers(snapshot, seen(haproxy, snapshot, online=False))) == []
+
+
+def test_what_clients_say_of_other_proxies_is_dropped(charm):
+    text = settings(charm, sees(client(4)))
+    entry = text[text.index("frontend tls") : text.index("use_backend")]
+    for header in ("Forwarded", "X-Forwarded-For", "X-Forwarded-Prefix"):
+        assert f"http-request del-header {header}\n" in entry
 
 
 def test_the_certificate_has_the_name_by_which_clients_call(haproxy):

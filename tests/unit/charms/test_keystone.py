@@ -432,3 +432,59 @@ def test_keys_and_password_are_made_before_anything_else_is_there(ctx, deployed)
 
 def test_charm_py_stays_short():
     assert len((FOLDER / "src/charm.py").read_text().splitlines()) < 120
+
+
+# --- behind an ingress -------------------------------------------------------------------------
+
+
+def behind(snapshot, **told):
+    """Give the snapshot with these URLs told, by endpoint; "" is a relation without an answer."""
+    relations = dict(snapshot.relations)
+    for number, (name, url) in enumerate(told.items()):
+        endpoint = f"ingress-{name}"
+        bag = {"ingress": json.dumps({"url": url})} if url else {}
+        relations[endpoint] = (RelationData(id=30 + number, endpoint=endpoint, remote_app=bag),)
+    return dataclasses.replace(snapshot, relations=relations)
+
+
+def bootstrap_urls(made):
+    argv = tasks(made)["bootstrap"].argv
+    return {
+        name: argv[argv.index(f"--bootstrap-{name}-url") + 1]
+        for name in ("public", "internal", "admin")
+    }
+
+
+def test_the_urls_of_an_ingress_stand_in_keystone_s_own_entry(make, ready):
+    public, internal = "https://10.8.0.80/cloud-keystone", "https://10.8.0.81/cloud-keystone"
+    made = make(behind(ready, public=public, internal=internal))
+    assert bootstrap_urls(made) == {
+        "public": f"{public}/v3",
+        "internal": f"{internal}/v3",
+        "admin": f"{internal}/v3",
+    }
+
+
+def test_a_client_is_told_the_public_url_of_the_ingress(make, service, ready):
+    snapshot = behind(ready, public="https://10.8.0.80/cloud-keystone")
+    bag = bags(make(after_accounts(make, service, snapshot)))[5]
+    assert bag["public-auth-url"] == "https://10.8.0.80/cloud-keystone/v3"
+    assert bag["internal-auth-url"] == "https://keystone.cloud.svc.cluster.local:5000/v3"
+    assert (bag["auth-host"], bag["auth-port"]) == ("10.8.0.80", "443")
+
+
+def test_the_script_of_accounts_asks_its_own_unit_by_the_service_s_name(make, ready):
+    url = "https://10.8.0.80/cloud-keystone"
+    assert wish(make(behind(ready, public=url, internal=url))) == wish(make(ready))
+
+
+def test_an_ingress_that_has_not_answered_changes_nothing(make, ready):
+    snapshot = behind(ready, public="", internal="")
+    assert bootstrap_urls(make(snapshot)) == bootstrap_urls(make(ready))
+    assert make(snapshot).status == make(ready).status
+
+
+def test_the_administrator_is_told_the_url_of_the_ingress(charm, ready):
+    snapshot = behind(ready, public="https://10.8.0.80/cloud-keystone")
+    account = charm.keystone.admin_account(snapshot)
+    assert account["auth-url"] == "https://10.8.0.80/cloud-keystone/v3"

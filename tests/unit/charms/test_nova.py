@@ -116,6 +116,13 @@ def test_an_api_reads_its_pipeline_first_and_then_its_own_file(make, ready):
     assert config == "/etc/nova/nova-metadata.conf"
 
 
+def test_what_a_request_says_of_proxies_counts_for_the_api_only(make, ready):
+    assert conf(make(ready))["oslo_middleware"]["enable_proxy_headers_parsing"] == "true"
+    # The metadata API is asked by those who pass requests of instances on, not by an entry point.
+    for process in ("nova-metadata", "nova-scheduler", "nova-novncproxy"):
+        assert "oslo_middleware" not in conf(make(ready), process)
+
+
 @pytest.mark.parametrize(("cpus", "light", "full"), [(2, "1", "2"), (8, "2", "4")])
 def test_workers_are_by_the_machine(make, ready, cpus, light, full):
     made = make(dataclasses.replace(ready, cpus=cpus))

@@ -10,7 +10,7 @@ have in common, certificates and the like, is the same file for all.
 
 from collections.abc import Mapping
 
-from charmkit.interfaces import certificate_transfer, mysql_client, tls_certificates
+from charmkit.interfaces import certificate_transfer, ingress, mysql_client, tls_certificates
 from charmkit.service import Check, File, Option, Process, Task
 from charmkit.spec import Requirer, Values
 
@@ -39,6 +39,19 @@ def needs(database: str) -> tuple[Requirer[object], ...]:
         mysql_client.Requirer(database=database),
         tls_certificates.Requirer(),
         certificate_transfer.Requirer(),
+    )
+
+
+def ingresses(port: int, path: str = "/") -> tuple[ingress.Requirer, ...]:
+    """Give what asks for the public and the internal URL of an API.
+
+    Args:
+        port: Where it listens.
+        path: Path that answers without a token.
+    """
+    return tuple(
+        ingress.Requirer(endpoint=endpoint, port=port, path=path)
+        for endpoint in (ingress.PUBLIC, ingress.INTERNAL)
     )
 
 
@@ -133,6 +146,7 @@ def process(
     files: tuple[File, ...] = (),
     threads: int = 1,
     is_light: bool = False,
+    chunked: bool = False,
 ) -> Process:
     """Describe an API under uwsgi.
 
@@ -148,6 +162,7 @@ def process(
         threads: Requests that each worker serves at once; more than 1 only for a service that
             says that it may have several.
         is_light: Whether it has little to do, see `workers`.
+        chunked: Whether clients send bodies in chunks, of a length that is not known before.
     """
     tls = tls_folder(service)
     name = name or f"{service}-api"
@@ -159,6 +174,7 @@ def process(
         "threads": threads,
         "workers": workers,
         "is_light": is_light,
+        "chunked": chunked,
     }
     return Process(
         name=name,

@@ -51,13 +51,20 @@ class ProviderBag:
 
 # --- requirer ----------------------------------------------------------------------------------
 
+PUBLIC = "ingress-public"
+"""The endpoint of an API for the URL that the world uses."""
+
+INTERNAL = "ingress-internal"
+"""The endpoint of an API for the URL that the other services use."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Ingress:
     """Where clients find us.
 
     Attributes:
-        url: Without a slash at its end.
+        url: Without a slash at its end. "" while the provider has not told it: an API serves at
+            its own address until then, and nothing waits.
     """
 
     url: str
@@ -111,12 +118,15 @@ class Requirer:
         return Publication(bags=(bag,))
 
     def read(self, snapshot: Snapshot) -> Ingress | None:
-        """Give the URL once the provider has told it."""
+        """Give the URL; None only if there is no relation."""
+        return Ingress(self.url(snapshot)) if snapshot.relation(self.endpoint) else None
+
+    def url(self, snapshot: Snapshot) -> str:
+        """Give the URL that the provider has told, or "" if it has told none."""
         relation = snapshot.relation(self.endpoint)
         told = _base.parse(ProviderBag, relation.remote_app if relation else {})
-        answer = _object(told.ingress)
-        url = answer.get("url")
-        return Ingress(url.rstrip("/")) if isinstance(url, str) and url else None
+        url = _object(told.ingress).get("url")
+        return url.rstrip("/") if isinstance(url, str) else ""
 
 
 # --- provider ----------------------------------------------------------------------------------

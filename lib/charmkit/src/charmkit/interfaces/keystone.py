@@ -13,7 +13,7 @@ import typing
 import urllib.parse
 from collections.abc import Iterable, Mapping
 
-from charmkit.interfaces import _base
+from charmkit.interfaces import _base, ingress
 from charmkit.spec import (
     Bag,
     BagValue,
@@ -125,20 +125,25 @@ class Api:
     port: int
     path: str = ""
 
-    def entry(self, scheme: str, internal_host: str, public_host: str) -> CatalogueEntry:
-        """Give the catalogue entry: internal and admin by one host, public by the other."""
-        internal = f"{scheme}://{_in_url(internal_host)}:{self.port}{self.path}"
+    def entry(self, *, internal: str, public: str) -> CatalogueEntry:
+        """Give the catalogue entry.
+
+        Args:
+            internal: URL before the path for the other services, and for administrators.
+            public: Likewise for the world.
+        """
         return CatalogueEntry(
             service_name=self.name,
             type=self.type,
             description=self.description,
-            internal_url=internal,
-            public_url=f"{scheme}://{_in_url(public_host)}:{self.port}{self.path}",
-            admin_url=internal,
+            internal_url=internal + self.path,
+            public_url=public + self.path,
+            admin_url=internal + self.path,
         )
 
 
-def _in_url(host: str) -> str:
+def in_url(host: str) -> str:
+    """Give a host as it stands in a URL: an address of IPv6 in brackets."""
     try:
         return f"[{host}]" if ipaddress.ip_address(host).version == 6 else host
     except ValueError:
@@ -184,12 +189,15 @@ class Requirer:
         certificates: The endpoint by which we get certificates: our URLs say `https` if it is
             integrated.
         region_option: The option that names our region; without a value it is `RegionOne`.
+        ingresses: Our ends of `ingress`. A URL that one was told stands in the catalogue in place
+            of the address of our service, for the APIs on its port.
     """
 
     apis: tuple[Api, ...] = ()
     endpoint: str = "identity-service"
     certificates: str = "certificates"
     region_option: str = "region"
+    ingresses: tuple[ingress.Requirer, ...] = ()
 
     def secret_uris(self, snapshot: Snapshot) -> Iterable[str]:
         """Name the secret with our service account."""
@@ -204,11 +212,9 @@ class Requirer:
         relation = snapshot.relation(self.endpoint)
         if relation is None:
             return None
-        internal, public = snapshot.addresses.service_name, snapshot.addresses.service_ip
-        if not (internal and public):
+        if not (snapshot.addresses.service_name and snapshot.addresses.service_ip):
             return Publication()
-        scheme = "https" if snapshot.relation(self.certificates) else "http"
-        entries = [api.entry(scheme, internal, public) for api in self.apis]
+        entries = [self._entry(snapshot, api) for api in self.apis]
         wanted = RequirerBag(
             service_endpoints=_base.to_json([dataclasses.asdict(entry) for entry in entries]),
             region=str(snapshot.config.get(self.region_option) or DEFAULT_REGION),
@@ -235,6 +241,17 @@ class Requirer:
             user_domain=domain,
             admin_role=answer.admin_role or "admin",
         )
+
+    def _entry(self, snapshot: Snapshot, api: Api) -> CatalogueEntry:
+        scheme = "https" if snapshot.relation(self.certificates) else "http"
+        where = snapshot.addresses
+        own = {ingress.INTERNAL: where.service_name, ingress.PUBLIC: where.service_ip}
+        urls = {name: f"{scheme}://{in_url(host)}:{api.port}" for name, host in own.items()}
+        told = {
+            each.endpoint: each.url(snapshot) for each in self.ingresses if each.port == api.port
+        }
+        urls |= {name: url for name, url in told.items() if url}
+        return api.entry(internal=urls[ingress.INTERNAL], public=urls[ingress.PUBLIC])
 
     def _answer(self, snapshot: Snapshot) -> ProviderBag:
         relation = snapshot.relation(self.endpoint)
@@ -475,7 +492,9 @@ def provider_side(local_app: Bag, local_unit: Bag) -> _base.RemoteSide:
 def requirer_side(local_app: Bag, local_unit: Bag) -> _base.RemoteSide:
     """Give what a client publishes, whatever our bags hold."""
     api = Api(name="placement", type="placement", description="Placement", port=8778)
-    entry = api.entry("https", "placement.test.svc.cluster.local", "10.8.0.6")
+    entry = api.entry(
+        internal="https://placement.test.svc.cluster.local:8778", public="https://10.8.0.6:8778"
+    )
     return _base.RemoteSide(
         app_bag={
             "region": DEFAULT_REGION,
