@@ -76,11 +76,10 @@ def test_charms_are_named_by_a_path_relative_to_the_bundle(committed):
 
 
 def test_every_required_integration_is_in_the_bundles(tree, release, committed):
-    joining = bundlefile.overlays(tree)[pathlib.PurePosixPath(bundle.JOINING_FILE).name]
     related = {
         end
-        for content in (*committed.values(), joining)
-        for pair in content["relations"]
+        for content in (*committed.values(), *bundlefile.overlays(tree).values())
+        for pair in content.get("relations", ())
         for end in pair
     }
     required = {
