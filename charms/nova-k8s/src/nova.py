@@ -39,6 +39,7 @@ CELLS = "/etc/nova/cells.json"
 CELLS_SCRIPT = "/var/lib/charmkit/cells.py"
 _CELL0 = "00000000-0000-0000-0000-000000000000"
 _PASTE = f"{api.SHIPPED}/nova/api-paste.ini"
+_MODULES = "/etc/nova/modules"
 
 
 # --- processes ---------------------------------------------------------------------------------
@@ -70,7 +71,9 @@ _SHARED = (
 FILES = (File(path=CELLS_SCRIPT, template="cells.py", mode=0o644),)
 
 
-def _wsgi(name: str, module: str, port: int, *, is_light: bool = False) -> Process:
+def _wsgi(
+    name: str, module: str, port: int, *, is_light: bool = False, files: tuple[File, ...] = ()
+) -> Process:
     configuration = _config(name)
     return api.process(
         service="nova",
@@ -79,8 +82,11 @@ def _wsgi(name: str, module: str, port: int, *, is_light: bool = False) -> Proce
         port=port,
         configuration=configuration,
         # The first file is where Nova looks for the pipeline of its API.
-        environment={"OS_NOVA_CONFIG_FILES": f"{_PASTE};{configuration.path}"},
-        files=_SHARED,
+        environment={
+            "OS_NOVA_CONFIG_FILES": f"{_PASTE};{configuration.path}",
+            "PYTHONPATH": _MODULES,
+        },
+        files=(*_SHARED, *files),
         # Its APIs run on native threads, and a slow answer must not hold up the others.
         threads=4,
         is_light=is_light,
@@ -118,7 +124,14 @@ def _console() -> Process:
 
 
 PROCESSES = (
-    _wsgi("nova-api", "nova.wsgi.osapi_compute", PORT),
+    _wsgi(
+        "nova-api",
+        "service_events",
+        PORT,
+        files=(
+            File(path=f"{_MODULES}/service_events.py", template="service_events.py", group="nova"),
+        ),
+    ),
     _wsgi("nova-metadata", "nova.wsgi.metadata", METADATA_PORT, is_light=True),
     _worker("nova-scheduler"),
     _worker("nova-conductor"),
