@@ -75,7 +75,7 @@ DATABASES = {
 
 
 class ToolError(Exception):
-    """A program failed; the text is what it said last."""
+    """A program failed; the text is what it said."""
 
 
 def run(*argv: str, timeout: float = 60) -> str:
@@ -89,8 +89,9 @@ def run(*argv: str, timeout: float = 60) -> str:
     except subprocess.TimeoutExpired:
         raise ToolError(f"{argv[0]} took more than {timeout:g} s") from None
     if done.returncode:
-        lines = (done.stderr or done.stdout).strip().splitlines()
-        raise ToolError(f"{argv[0]}: {lines[-1] if lines else done.returncode}")
+        # All lines: the reason comes first, and after it that there was one.
+        said = " ".join((done.stderr or done.stdout).split())
+        raise ToolError(f"{argv[0]}: {said or done.returncode}")
     return done.stdout
 
 

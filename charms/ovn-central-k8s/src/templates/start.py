@@ -41,8 +41,11 @@ def is_member(database: cluster.Database) -> bool:
     """Tell whether the data is that of a member. A server that only asked to join has none."""
     if not database.path.exists():
         return False
-    asked = subprocess.run(["ovsdb-tool", "db-cid", str(database.path)], capture_output=True)
-    return asked.returncode == 0
+    try:
+        tool("db-cid", str(database.path))
+    except subprocess.CalledProcessError:
+        return False
+    return True
 
 
 def prepare(database: cluster.Database) -> None:
