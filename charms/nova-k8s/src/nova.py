@@ -52,6 +52,7 @@ def _config(process: str) -> File:
         "keystonemiddleware.auth_token",
         messaging.NAMESPACE,
         "oslo.concurrency",
+        "oslo.service.service",
         process=process,
         values={
             "api_database_ca_file": api.database_ca_file("nova", "api-database"),
@@ -100,6 +101,7 @@ def _worker(name: str) -> Process:
         configuration=_config(name),
         connected="{{ amqp.port }}",
         files=_SHARED,
+        kill_delay=40,
     )
 
 

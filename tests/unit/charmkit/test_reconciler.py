@@ -9,7 +9,7 @@ import ops
 import pytest
 from ops import testing
 
-from charmkit import workload
+from charmkit import pebble, workload
 from charmkit.reconciler import Reconciler
 from charmkit.service import Task
 
@@ -247,7 +247,9 @@ def test_a_hook_that_ended_before_the_restart_is_made_good(ctx, running, disk, m
     record = disk / "var/lib/charmkit/state.json"
     record.write_text(json.dumps({**json.loads(record.read_text()), "started": {"digest": "old"}}))
     replans = []
-    monkeypatch.setattr(ops.Container, "replan", lambda container: replans.append(container.name))
+    monkeypatch.setattr(
+        pebble.Container, "start", lambda self, workload: replans.append(workload.container)
+    )
     for _ in range(2):
         ctx.run(ctx.on.update_status(), state)
     assert replans == ["web"]

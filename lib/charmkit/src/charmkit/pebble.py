@@ -30,6 +30,7 @@ _CLOSED: "ops.pebble.LayerDict" = {
 _ExecError: typing.TypeAlias = "ops.pebble.ExecError[str]"
 
 _DRAIN = 3  # seconds; the check fails after one, and what watches it looks as often
+_CHANGE = 180  # seconds; more than any process gets to end, on a busy machine
 
 
 class Container:
@@ -146,7 +147,8 @@ class Container:
         """Write the layer and let `replan` decide what restarts."""
         services = typing.cast("ops.pebble.LayerDict", {"services": workload.services})
         self._container.add_layer(LAYER, services, combine=True)
-        self._container.replan()
+        # A restart waits until the process has ended, for which it gets its own time.
+        self._container.pebble.replan_services(timeout=_CHANGE)
 
     def drain(self) -> None:
         """Make the unit unready."""
@@ -178,7 +180,7 @@ class Container:
         running = [name for name, info in known.items() if info.is_running()]
         if running:
             self.drain()
-            self._container.stop(*running)
+            self._container.pebble.stop_services(running, timeout=_CHANGE)
 
     def _running(self, names: Sequence[str]) -> dict[str, bool]:
         return {
