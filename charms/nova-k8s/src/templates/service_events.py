@@ -8,8 +8,9 @@ nothing else, is done with all rights; the policy was held against the caller be
 To go when Nova elevates the context itself.
 """
 
+# It decides how the process runs, so it comes before any other part of Nova.
+from nova.wsgi.osapi_compute import application  # isort: skip
 from nova.api.openstack.compute import server_external_events
-from nova.wsgi.osapi_compute import application
 
 __all__ = ["application"]
 
