@@ -18,20 +18,29 @@ def accounts(load_script):
 
 
 class Keystone:
-    """Keystone's API in memory; `writes` are the requests that changed something."""
+    """Keystone's API in memory; `writes` are the requests that changed something.
+
+    As the client of the script does, it asks for a collection once after each login.
+    """
 
     def __init__(self):
         self.items = {}
         self.writes = []
+        self._lists = {}
         self._ids = (f"id-{number}" for number in itertools.count())
 
     def log_in(self, admin):
         assert admin["password"] == "admin-password"
+        self._lists = {}
         return "admin-user", "admin-project"
 
     def list(self, kind, **filters):
-        items = self.items.setdefault(kind, [])
-        return copy.deepcopy([each for each in items if filters.items() <= each.items()])
+        question = kind, tuple(sorted(filters.items()))
+        if question not in self._lists:
+            items = self.items.setdefault(kind, [])
+            found = [each for each in items if filters.items() <= each.items()]
+            self._lists[question] = copy.deepcopy(found)
+        return self._lists[question]
 
     def create(self, kind, values):
         self.writes.append(("create", kind))
@@ -199,6 +208,16 @@ def test_a_collection_is_asked_for_once(api, client):
     client.list("roles")
     client.list("roles")
     assert len(api.requests) == 1
+
+
+def test_a_collection_is_asked_for_again_when_something_was_made_in_it(api, client):
+    here, there = [], [{"id": "7"}]
+    answers = [(200, {}, {"users": each}) for each in (here, there)]
+    api.answers["GET", "/users?domain_id=d"] = answers
+    api.answers["POST", "/users"] = (201, {}, {"user": {"id": "7"}})
+    assert client.list("users", domain_id="d") == here
+    client.create("users", {"name": "n"})
+    assert client.list("users", domain_id="d") == there
 
 
 def test_writes_have_the_form_of_the_api(api, client):

@@ -99,8 +99,11 @@ class Api:
         return self._lists[path]
 
     def create(self, kind, values):
-        """Make an item and give it."""
+        """Make an item and give it; what was listed before lacks it."""
         one = kind.removesuffix("s")
+        self._lists = {
+            path: items for path, items in self._lists.items() if not path.startswith(f"/{kind}?")
+        }
         return self._request("POST", f"/{kind}", {one: values})[0][one]
 
     def change(self, kind, id_, values):
