@@ -44,7 +44,7 @@ def test_those_that_are_always_tested_are_there():
     assert set(PAIRS) >= ALWAYS
 
 
-@pytest.mark.parametrize(("provider", "requirer"), parameters())
+@pytest.mark.parametrize(("provider", "requirer"), list(parameters()))
 def test_an_integration_goes_and_comes_back(configured, guest, provider, requirer):
     application, _, endpoint = requirer.partition(":")
     part = RELEASE.part_of(requirer)
