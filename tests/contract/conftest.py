@@ -180,8 +180,6 @@ class Programs:
             "glance-manage": lambda stdin: "",
             "nova-manage": lambda stdin: "",
             "cells.py": lambda stdin: "",
-            "echo": lambda stdin: "{}",
-            "connect.sh": lambda stdin: "",
             "neutron-db-manage": lambda stdin: "",
             "install": lambda stdin: "",
             "pool.py": lambda stdin: "",
