@@ -19,6 +19,7 @@ TEMPEST = Service(
         File(path=tempest.SCRIPT, template="validate.py", mode=0o644),
     ),
     needs=(tempest.DOMAIN, certificate_transfer.Requirer()),
+    tasks=tempest.tasks,
     options=(
         Option(name="concurrency", minimum=0, maximum=64),
         Option(name="flavor-memory", minimum=64, maximum=65536),

@@ -1,10 +1,11 @@
 """Tempest: what is tested, as whom, and what came of it. Pure; no Juju, no Pebble."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from charmkit.interfaces import keystone_resources
-from charmkit.spec import Snapshot
+from charmkit.service import Task
+from charmkit.spec import Snapshot, Values
 
 PYTHON = "/opt/tempest/bin/python3"
 CA_FILE = "/etc/tempest/ca.pem"
@@ -24,6 +25,17 @@ PROFILES = {
     "all": r"^tempest\.",
 }
 """Profile → regular expression of the tests that belong to it."""
+
+
+def tasks(snapshot: Snapshot, seen: Values) -> Iterator[Task]:
+    """Give the tests the folder of their results."""
+    yield Task(
+        name="folder",
+        # The storage belongs to root when it is new.
+        argv=("install", "-d", "-o", "tempest", "-g", "tempest", "-m", "0750", RESULTS),
+        message="making the folder of results",
+        on="unit",
+    )
 
 
 def order(snapshot: Snapshot, params: Mapping[str, Any]) -> dict[str, Any] | None:

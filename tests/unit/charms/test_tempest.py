@@ -97,6 +97,12 @@ def order(tempest, snapshot):
     return tempest.order(snapshot, {"profile": "smoke", "regex": ""})
 
 
+def test_the_results_storage_is_given_to_the_tests(tempest, snapshot):
+    (task,) = tempest.tasks(snapshot, {})
+    assert task.argv[:5] == ("install", "-d", "-o", "tempest", "-g")
+    assert (task.argv[-1], task.on, task.when) == (tempest.RESULTS, "unit", "before-start")
+
+
 # --- the order ---------------------------------------------------------------------------------
 
 
