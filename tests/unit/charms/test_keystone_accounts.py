@@ -20,7 +20,8 @@ def accounts(load_script):
 class Keystone:
     """Keystone's API in memory; `writes` are the requests that changed something.
 
-    As the client of the script does, it asks for a collection once after each login.
+    As the client of the script does, it asks for a collection once, and again when something was
+    made in it.
     """
 
     def __init__(self):
@@ -46,6 +47,7 @@ class Keystone:
         self.writes.append(("create", kind))
         made = {"id": next(self._ids), "enabled": True, **values}
         self.items.setdefault(kind, []).append(made)
+        self._lists = {asked: found for asked, found in self._lists.items() if asked[0] != kind}
         return copy.deepcopy(made)
 
     def change(self, kind, id_, values):

@@ -92,7 +92,7 @@ class Api:
         return answer["token"]["user"]["id"], answer["token"]["project"]["id"]
 
     def list(self, kind, **filters):
-        """Give the items of a collection (`users`); asked for once."""
+        """Give the items of a collection (`users`); asked for once while nothing is made in it."""
         path = f"/{kind}?{urllib.parse.urlencode(filters)}"
         if path not in self._lists:
             self._lists[path] = self._request("GET", path)[0][kind]
@@ -161,7 +161,6 @@ def ensure(api, kind, names, values=None, **filters):
     values = values or {}
     if found is None:
         found = api.create(kind, {**names, **values})
-        items.append(found)
     changed = {key: value for key, value in values.items() if found.get(key) != value}
     if changed:
         api.change(kind, found["id"], changed)
