@@ -78,7 +78,9 @@ def test_a_client_reads_what_the_server_answers(ca):
 def test_a_machine_gets_the_address_that_it_reaches_and_no_other():
     outside = mysql_client.Requirer(database="cinder", external=True)
     [publish] = outside.request(client_sees()).bags
-    assert respond(server_sees(publish.app)).bags == ()
+    waiting = respond(server_sees(publish.app))
+    assert waiting.bags == ()
+    assert "database:4" in [secret.label for secret in waiting.secrets], "the password is kept"
     bag, secrets = delivered(respond(server_sees(publish.app), external_address="10.0.0.9:3306"))
     assert outside.read(client_sees(bag, secrets)).address == "10.0.0.9:3306"
     inside = respond(server_sees(request()), external_address="10.0.0.9:3306")

@@ -84,7 +84,9 @@ def test_no_password_is_in_a_bag():
 
 def test_a_machine_gets_the_address_that_it_reaches_and_no_other():
     outside = request(rabbitmq.Requirer(username="nova", vhost="nova", external=True))
-    assert respond(broker_sees(outside)).bags == ()
+    waiting = respond(broker_sees(outside))
+    assert waiting.bags == ()
+    assert [secret.label for secret in waiting.secrets] == ["amqp:4"], "the password is kept"
     bag, _ = delivered(respond(broker_sees(outside), external_hostname="10.0.0.9"))
     assert bag["hostname"] == "10.0.0.9"
     bag, _ = delivered(respond(broker_sees(request()), external_hostname="10.0.0.9"))

@@ -7,6 +7,7 @@ nothing: the client, lightkube, is loaded by the functions that use it.
 
 import contextlib
 import dataclasses
+import logging
 import os
 import time
 import typing
@@ -109,6 +110,9 @@ def _client(app: str, model: str) -> "lightkube.Client | None":
 
     if "KUBERNETES_SERVICE_HOST" not in os.environ:
         return None
+    # Every request would be a line of the model's log.
+    for name in ("httpx", "httpx2"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     with contextlib.suppress(ConfigError):
         config = lightkube.KubeConfig.from_service_account(ACCOUNT)
         return lightkube.Client(config, namespace=model, field_manager=f"charm-{app}")

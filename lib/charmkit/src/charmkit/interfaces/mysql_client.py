@@ -265,22 +265,21 @@ class Provider:
             snapshot: What was seen.
             accounts: The accounts that exist on the server by the time this is published.
             address: `host:port` for reads and writes.
-            external_address: The same for clients outside the cluster; "" while it is not known:
-                they are not answered then.
+            external_address: The same for clients outside the cluster; "" while it is not known.
+                They are not answered then, but their password is kept for when it is.
             version: What the server calls itself.
             tls_ca: CA certificates (PEM) that sign the server's certificate; "" = no TLS.
         """
         living = {relation.id for relation in snapshot.related(self.endpoint)}
-        answers = [
-            self._answer(account, address=where, version=version, tls_ca=tls_ca)
-            for account in accounts
-            if account.request.relation_id in living
-            and (where := external_address if account.request.external else address)
-        ]
-        return Publication(
-            bags=tuple(bag for bag, _ in answers),
-            secrets=tuple(secret for _, secrets in answers for secret in secrets),
-        )
+        bags: list[Publish] = []
+        secrets: list[OwnedSecret] = []
+        for account in accounts:
+            where = external_address if account.request.external else address
+            if account.request.relation_id in living:
+                bag, owned = self._answer(account, address=where, version=version, tls_ca=tls_ca)
+                bags += [bag] if where else []
+                secrets += owned
+        return Publication(bags=tuple(bags), secrets=tuple(secrets))
 
     def _answer(
         self, account: Account, *, address: str, version: str, tls_ca: str

@@ -300,7 +300,7 @@ class Provider:
             port: Its port, which speaks TLS.
             tls_ca: CA certificates (PEM) that sign the broker's certificate.
             external_hostname: Where clients outside the cluster find it; "" while that is not
-                known: they are not answered then.
+                known. They are not answered then, but their password is kept for when it is.
             allow_plain: Whether a client that reads no secrets gets its password in the bag.
         """
         living = {relation.id for relation in snapshot.related(self.endpoint)}
@@ -309,7 +309,7 @@ class Provider:
         for account in accounts:
             request = account.request
             where = external_hostname if request.external else hostname
-            if request.relation_id not in living or not where:
+            if request.relation_id not in living:
                 continue
             label = self._label(request.relation_id)
             secrets.append(
@@ -331,7 +331,8 @@ class Provider:
             )
             if request.secrets:
                 bag["secret-user"] = SecretRef(label)
-            bags.append(Publish(relation_id=request.relation_id, app=bag))
+            if where:
+                bags.append(Publish(relation_id=request.relation_id, app=bag))
         return Publication(bags=tuple(bags), secrets=tuple(secrets))
 
     def _label(self, relation_id: int) -> str:
