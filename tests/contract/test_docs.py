@@ -3,8 +3,11 @@
 import ast
 import configparser
 import dataclasses
+import fnmatch
+import importlib
 import importlib.util
 import pathlib
+import pkgutil
 import re
 import shlex
 import shutil
@@ -15,6 +18,7 @@ import pytest
 import yaml
 from ops import testing
 
+from charmkit import interfaces
 from charmkit.interfaces import mysql_client
 from helio import charmdocs
 from helio.cli import reference
@@ -180,6 +184,43 @@ def test_the_engines_reference_is_what_its_programs_say():
     assert page.read_text() == engine_reference.render(), (
         f"run `python -m localjuju.cli.reference {page.relative_to(ROOT)}` and commit the result"
     )
+
+
+def test_every_interface_and_all_its_keys_are_in_the_reference():
+    page = (ROOT / "docs" / "reference" / "interfaces.md").read_text()
+    parts = dict(re.findall(r"^## `([^`]+)`\n(.*?)(?=^## |\Z)", page, re.MULTILINE | re.DOTALL))
+    # A key stands there itself, or by a pattern such as `admin-user-*`.
+    told = {
+        name: [fnmatch.translate(word) for word in re.findall(r"`([^`\n]+)`", text)]
+        for name, text in parts.items()
+    }
+    modules = {
+        each.name.replace("_", "-"): importlib.import_module(f"charmkit.interfaces.{each.name}")
+        for each in pkgutil.iter_modules(interfaces.__path__)
+        if not each.name.startswith("_")
+    }
+    assert {name.replace("_", "-") for name in parts} == set(modules)
+    missing = {
+        f"{name}: {key}"
+        for name, patterns in told.items()
+        for key in wire_keys(modules[name.replace("_", "-")])
+        if not any(re.match(pattern, key) for pattern in patterns)
+    }
+    assert not missing
+
+
+def wire_keys(module) -> set[str]:
+    """Return the keys of the databags that a module of an interface declares."""
+    bags = [
+        value
+        for name, value in vars(module).items()
+        if name.endswith("Bag") and dataclasses.is_dataclass(value)
+    ]
+    return {
+        field.metadata.get("key", field.name.replace("_", "-"))
+        for bag in bags
+        for field in dataclasses.fields(bag)
+    }
 
 
 def test_the_readme_begins_with_the_two_commands():
