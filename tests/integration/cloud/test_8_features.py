@@ -1,6 +1,7 @@
 """What a cloud can do without goes and comes back; what is in no bundle joins by Juju alone."""
 
 import json
+import re
 
 import pytest
 from cloudtest import wait_for
@@ -22,15 +23,9 @@ def test_the_dashboard_goes_and_comes_back(configured):
     assert shown["password"] == configured.clouds["auth"]["password"]
 
 
-HEAT = (
-    ("mariadb:database", "heat:database"),
-    ("rabbitmq:amqp", "heat:amqp"),
-    ("self-signed-certificates:certificates", "heat:certificates"),
-    ("self-signed-certificates:send-ca-cert", "heat:receive-ca-cert"),
-    ("keystone:identity-service", "heat:identity-service"),
-    ("keystone:identity-ops", "heat:identity-ops"),
-    ("memcached:cache", "heat:cache"),
-)
+# What the page for operators says, as it stands there.
+EXTEND = (find_tree().root / "docs/how-to/extend.md").read_text()
+HEAT = re.findall(r"juju integrate (heat:\S+) (\S+:\S+)", EXTEND)
 TEMPLATE = {
     "heat_template_version": "2018-08-31",
     "resources": {
@@ -39,6 +34,20 @@ TEMPLATE = {
     },
     "outputs": {"word": {"value": {"get_attr": ["word", "value"]}}},
 }
+
+
+def access(admin):
+    """Return which of Heat's account and domain are enabled."""
+    (user,) = admin.identity.users(name="svc_heat")
+    domain = admin.identity.find_domain("heat", ignore_missing=False)
+    return {user.name: user.is_enabled, domain.name: domain.is_enabled}
+
+
+def catalogue(admin, kind):
+    """Return the URLs of a service by interface."""
+    (service,) = admin.identity.services(type=kind)
+    endpoints = admin.identity.endpoints(service_id=service.id)
+    return {each.interface: each.url for each in endpoints}
 
 
 @pytest.mark.long
@@ -52,9 +61,14 @@ def test_heat_joins_by_juju_alone_serves_and_leaves(configured):
         "heat",
         resources=bundle.resources(release.manifest, release.charms["heat-k8s"], references),
     )
+    assert len(HEAT) == len(release.charms["heat-k8s"]["requires"]) - 1, "all but one URL"
     for pair in HEAT:
         juju.integrate(*pair)
     configured.settle()
+    admin = configured.sdk()
+    assert access(admin) == {"svc_heat": True, "heat": True}
+    urls = catalogue(admin, "orchestration")
+    assert set(urls) == {"public", "internal", "admin"}
     demo = configured.sdk("demo")
     stack = demo.orchestration.create_stack(name="try", template=TEMPLATE)
 
@@ -71,3 +85,5 @@ def test_heat_joins_by_juju_alone_serves_and_leaves(configured):
     juju.remove_application("heat", destroy_storage=True)
     juju.wait(lambda status: "heat" not in status.apps, timeout=300)
     configured.settle()
+    assert access(admin) == {"svc_heat": False, "heat": False}
+    assert set(catalogue(admin, "orchestration")) == set(urls), "found again when it comes back"
