@@ -167,6 +167,8 @@ METADATA = Process(
         "RuntimeDirectoryMode=0750",
         # The proxies of VMs' networks outlive the agent, and find its new socket in the folder.
         "RuntimeDirectoryPreserve=yes",
+        # They speak to the agent as members of its group, and it gives no mode to its socket.
+        "UMask=0007",
         "KillMode=process",
     ),
     files=(

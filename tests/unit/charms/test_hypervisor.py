@@ -266,6 +266,13 @@ def test_a_machine_has_one_name_everywhere(make, ready):
     assert nova(made)["DEFAULT"]["host"] == agent["DEFAULT"]["host"] == network(made)["host"]
 
 
+def test_the_proxies_of_networks_may_speak_to_the_agent_and_nobody_else(charm):
+    (agent,) = [each for each in charm.HYPERVISOR.processes if each.name == "neutron-ovn-agent"]
+    mask = next(each for each in agent.settings if each.startswith("UMask=")).partition("=")[2]
+    # A socket has the mode that the mask leaves, and who connects needs the right to write.
+    assert (0o777 & ~int(mask, 8), agent.user, agent.group) == (0o770, "root", "neutron")
+
+
 def test_metadata_reaches_vms_over_tls_with_the_shared_secret(make, ready):
     agent = ini(make(ready), "/etc/neutron/neutron-ovn-agent.conf")
     default = agent["DEFAULT"]
