@@ -57,7 +57,7 @@ def test_every_part_of_the_compute_and_network_services_is_alive(cloud):
 def test_the_ca_is_really_verified(cloud):
     address = urlsplit(cloud.clouds["auth"]["auth_url"])
     strangers = ssl.create_default_context()
-    with socket.create_connection((address.hostname, address.port), timeout=10) as plain:
+    with socket.create_connection((address.hostname, address.port or 443), timeout=10) as plain:
         try:
             strangers.wrap_socket(plain, server_hostname=address.hostname)
         except ssl.SSLCertVerificationError:
