@@ -17,9 +17,12 @@ DOMAIN = keystone_resources.Requirer(domain="tempest", username="tempest", proje
 PROFILES = {
     # A request of each kind to each basic service, and a server that is logged in to.
     "quick": (
-        r"tempest\.(api\.identity\.v3\.test_tokens|api\.image\.v2\.test_images\.ListUserImages"
-        r"|api\.network\.test_networks\.NetworksTest|api\.compute\.flavors"
-        r"|api\.volume\.test_volumes_get|scenario\.test_server_basic_ops).*\[.*\]"
+        r"tempest\.(api\.identity\.v3\.test_tokens.*test_validate_token"
+        r"|api\.compute\.flavors\.test_flavors\."
+        r"|api\.image\.v2\.test_images\.BasicOperationsImagesTest\..*\bsmoke\b"
+        r"|api\.network\.test_networks\.NetworksTest\..*\bsmoke\b"
+        r"|api\.volume\.test_volumes_get\.VolumesGetTest\..*\bsmoke\b"
+        r"|scenario\.test_server_basic_ops)"
     ),
     "smoke": r"\[.*\bsmoke\b.*\]",
     "all": r"^tempest\.",

@@ -4,7 +4,10 @@ import dataclasses
 import io
 import json
 import pathlib
+import re
 import stat
+import sys
+import types
 
 import pytest
 import subunit
@@ -196,6 +199,55 @@ def test_the_configuration_is_for_its_owner_only(validate, order, tmp_path):
     validate.write_configuration(path, validate.configuration(order, Cloud()))
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert "admin_password = s3cret" in path.read_text()
+
+
+RUNNER = """#!/bin/sh
+cat .stestr.conf >&2
+echo "$@" >&2
+"""
+
+
+def test_tests_are_looked_for_in_the_package_alone(validate, order, tmp_path, monkeypatch):
+    package = tmp_path / "site" / "tempest"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    runner = tmp_path / "bin" / "tempest"
+    runner.parent.mkdir()
+    runner.write_text(RUNNER)
+    runner.chmod(0o755)
+    monkeypatch.setitem(
+        sys.modules, "tempest", types.SimpleNamespace(__file__=str(package / "__init__.py"))
+    )
+    monkeypatch.setattr(validate.sys, "executable", str(runner.parent / "python3"))
+    for name in ("results", "work"):
+        (tmp_path / name).mkdir()
+    validate.run(order, tmp_path / "results", tmp_path / "work")
+    said = (tmp_path / "results" / "run.log").read_text()
+    # Without the folder on top, what looks for tests takes the working folder, and finds none.
+    assert f"top_dir={package}\n" in said
+    assert f"test_path={package}/test_discover\n" in said
+    assert "--concurrency 4" in said
+
+
+QUICK = [
+    "tempest.api.identity.v3.test_tokens.TokensV3Test.test_validate_token[id-1]",
+    "tempest.api.image.v2.test_images.BasicOperationsImagesTest.test_update_image[id-1,smoke]",
+    "tempest.api.network.test_networks.NetworksTest.test_list_networks[id-1,smoke]",
+    "tempest.scenario.test_server_basic_ops.TestServerBasicOps.test_server_basic_ops[id,smoke]",
+]
+NOT_QUICK = [
+    "tempest.api.network.test_networks.NetworksTest.test_show_network_fields[id-1]",
+    "tempest.api.compute.flavors.test_flavors_negative.FlavorsV2NegativeTest.test_boot[id-1]",
+    "tempest.api.volume.test_volumes_get.VolumesGetTest.test_as_clone[id-1]",
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "is_in"),
+    [*((name, True) for name in QUICK), *((name, False) for name in NOT_QUICK)],
+)
+def test_the_quick_profile_is_a_request_of_each_kind(tempest, name, is_in):
+    assert bool(re.search(tempest.PROFILES["quick"], name)) == is_in
 
 
 def test_results_are_kept_for_the_latest_runs(validate, tmp_path):

@@ -197,7 +197,7 @@ def configuration(order, cloud):
             "ping_timeout": timeout,
             "ssh_timeout": timeout,
         },
-        "volume": {"volume_size": 1, "build_timeout": timeout},
+        "volume": {"volume_size": 1, "build_timeout": timeout, "max_microversion": "latest"},
         "volume-feature-enabled": {"backup": False},
         "service_available": {name: cloud.has(types) for name, types in SERVICES.items()},
     }
@@ -217,9 +217,10 @@ def write_configuration(path, sections):
 
 def run(order, folder, work):
     """Run the tests in a working folder; leave their stream of results in `folder`."""
-    discover = pathlib.Path(__import__("tempest").__file__).parent / "test_discover"
+    package = pathlib.Path(__import__("tempest").__file__).parent
     (work / ".stestr.conf").write_text(
-        f"[DEFAULT]\ntest_path={discover}\ngroup_regex=([^\\.]*\\.)*\n"
+        f"[DEFAULT]\ntest_path={package}/test_discover\ntop_dir={package}\n"
+        "group_regex=([^\\.]*\\.)*\n"
     )
     arguments = ["--config-file", str(work / "tempest.conf"), "--subunit"]
     arguments += ["--concurrency", str(order["concurrency"]), "--regex", order["select"]]
