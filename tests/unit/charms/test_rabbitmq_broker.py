@@ -196,6 +196,16 @@ def test_a_node_that_still_runs_is_not_struck_off(broker, cluster):
     assert cluster.queues == {"orders": [FIRST, ME]}, "it has nothing left to lose"
 
 
+def test_a_node_that_pauses_for_a_moment_is_waited_for(broker, cluster, monkeypatch):
+    cluster.running.remove(ME)
+    monkeypatch.setattr(broker.time, "sleep", lambda seconds: cluster.running.append(ME))
+    broker.keep([FIRST, ME, LAST])
+    cluster.running.remove(ME)
+    monkeypatch.setattr(broker.time, "sleep", lambda seconds: None)
+    with pytest.raises(broker.ToolError, match="does not run"):
+        broker.keep([FIRST, ME, LAST])
+
+
 def test_who_belongs_to_it_is_left_alone(broker, cluster):
     broker.keep([FIRST, ME, LAST])
     assert {name for name, _ in cluster.commands} == {"cluster_status"}

@@ -112,6 +112,21 @@ def members(node: str = "") -> tuple[list[str], list[str]]:
     return found["disk_nodes"], found["running_nodes"]
 
 
+def patient_members() -> tuple[list[str], list[str]]:
+    """Name the members as `members` does, as soon as this node answers.
+
+    It pauses for a moment while so many others leave that it seems to be in a minority.
+    """
+    end = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return members()
+        except ToolError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(1)
+
+
 # --- who belongs to it -------------------------------------------------------------------------
 
 
@@ -155,12 +170,12 @@ def grow() -> None:
 
 def keep(wanted: list[str]) -> None:
     """Expel the nodes that are not wanted, once they have had the time to leave by themselves."""
-    gone = [node for node in members()[0] if node not in wanted]
+    gone = [node for node in patient_members()[0] if node not in wanted]
     for node in gone:
         drop(node)
     end = time.monotonic() + PATIENCE
     while True:
-        present, running = members()
+        present, running = patient_members()
         left = [node for node in present if node not in wanted]
         for node in left:
             if node not in running:
