@@ -1,6 +1,7 @@
 """The client from PyPI, with the file that helio wrote, talks to the cloud over verified TLS."""
 
 import json
+import re
 import socket
 import ssl
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import jubilant
+import requests
 from cloudtest import run
 
 from helio import bundlefile
@@ -35,6 +37,29 @@ def test_the_catalogue_names_every_service_with_tls_endpoints(cloud):
         urls = {entry["interface"]: entry["url"] for entry in endpoints}
         assert {"public", "internal"} <= set(urls)
         assert all(url.startswith("https://") for url in urls.values())
+
+
+def test_the_world_comes_by_the_entry_point_and_links_lead_back_to_it(cloud):
+    public = {
+        entry["Type"]: each["url"]
+        for entry in cloud.openstack("catalog", "list")
+        for each in entry["Endpoints"]
+        if each["interface"] == "public"
+    }
+    host = cloud.juju.status().apps["ingress"].address
+    prefixes = {url.split("/")[3] for url in public.values()}
+    assert {url.split("/")[2] for url in public.values()} == {host}
+    applications = ("cinder", "glance", "keystone", "neutron", "nova", "placement")
+    assert prefixes == {f"openstack-{each}" for each in applications}
+    for prefix in prefixes:
+        root = f"https://{host}/{prefix}/"
+        answer = requests.get(root, verify=cloud.clouds["cacert"], timeout=60)
+        assert answer.status_code in (200, 300)
+        links = re.findall(r'https?://[^"]+', answer.text)
+        ours = [each for each in links if "docs.openstack.org" not in each]
+        # Placement's links are relative.
+        assert ours or "placement" in prefix
+        assert [each for each in ours if not each.startswith(root)] == []
 
 
 def test_placement_knows_every_hypervisor(cloud):
