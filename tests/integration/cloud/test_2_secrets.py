@@ -16,6 +16,8 @@ PUBLIC_KEYS = {
     "chain",
     "crossing-certificate",
     "csr",
+    "fsid",  # names of a Ceph cluster and of libvirt's secret, no keys
+    "uuid",
     "old-csr",
     "previous-ca-certificate",
     "subject",  # names in a request

@@ -10,6 +10,17 @@ expirationn = 60
 """
 
 
+# Cinder's lists are those of all its drivers, and one of them imports at once what no image has.
+STAND_IN = "/tmp/stand-in"
+MAKE_STAND_IN = (
+    f"mkdir -p {STAND_IN}/googleapiclient && cd {STAND_IN}/googleapiclient && "
+    "touch __init__.py discovery.py errors.py && "
+    r"printf 'class Any:\n def __getattr__(s, n): return s\n"
+    r" def __call__(s, *a): return a[0] if a and callable(a[0]) else s\n"
+    r"util = Any()\nMediaIoBaseDownload = object\n' > http.py"
+)
+
+
 @pytest.mark.parametrize("file", options.config_files(), ids=lambda file: file.path)
 def test_the_service_knows_every_option_that_its_charm_writes(cloud, file):
     def inside(*words):
@@ -18,14 +29,16 @@ def test_the_service_knows_every_option_that_its_charm_writes(cloud, file):
 
     def validate(path):
         validator = "/opt/openstack/bin/oslo-config-validator"
-        inside(validator, "--input-file", path, *file.arguments)
+        search = f"PYTHONPATH={STAND_IN}"
+        inside("env", search, validator, "--input-file", path, *file.arguments)
 
+    inside(MAKE_STAND_IN)
     validate(file.path)  # raises if it ends in an error
     bad = "/tmp/bad.conf"
     inside(rf"printf '[DEFAULT]\nno_such_option = 1\n' > {bad}")
     with pytest.raises(jubilant.CLIError):  # it does find what is wrong
         validate(bad)
-    inside("rm", bad)
+    inside("rm", "-r", bad, STAND_IN)
 
 
 @pytest.fixture
