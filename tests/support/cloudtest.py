@@ -7,7 +7,6 @@ import contextlib
 import dataclasses
 import json
 import os
-import shutil
 import signal
 import socket
 import struct
@@ -34,7 +33,9 @@ SETTINGS = {
     "instance": "helio-test",
     "subnet": "10.132.0.0/20",
     "external-subnet": "172.24.5.0/24",
+    "store": str(CACHES / "storage"),
 }
+BOOTSTRAP_SECONDS = 1500
 SETTLE_SECONDS = 900
 
 
@@ -132,8 +133,7 @@ class Cloud:
 
     def podman(self, *arguments: str) -> str:
         """Run Podman on this cloud's containers."""
-        store = self.home / "storage"
-        command = images.Store(store, Path("/run") / store.relative_to("/var/lib")).command
+        command = images.Store().command
         environment = {**os.environ, "CONTAINERS_CONF": str(self.home / "containers.conf")}
         return run([*command("podman"), *arguments], environment)
 
@@ -279,9 +279,10 @@ class Ping:
         self.longest = max(self.longest, time.monotonic() - before - 0.5)
 
 
-def run(argv: list[str], environment: dict[str, str] | None = None) -> str:
-    """Run a command; a failure shows all that it said."""
-    done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False)
+def run(argv: list[str], environment: dict[str, str] | None = None, seconds: float = 1200) -> str:
+    """Run a command; a failure, or more time than it may take, shows all that it said."""
+    command = ["timeout", "--signal=INT", "--kill-after=20", str(seconds), *argv]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{argv}: {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done.stdout
 
@@ -359,25 +360,6 @@ class Tokens:
         return token
 
 
-def copy_images(source: Path, target: Path) -> None:
-    """Copy every image of one store into another, so that the copy can be purged."""
-
-    def podman(store: Path) -> list[str]:
-        runroot = Path("/run") / store.relative_to("/var/lib")
-        return list(images.Store(store, runroot).command("podman"))
-
-    names = run([*podman(source), "images", "--format", "{{.Repository}}:{{.Tag}}"]).split()
-    names = sorted(name for name in names if "/helio/" in name)
-    have = run([*podman(target), "images", "--format", "{{.Repository}}:{{.Tag}}"]).split()
-    if set(names) <= set(have):
-        return
-    with subprocess.Popen(
-        [*podman(source), "save", "--multi-image-archive", *names], stdout=subprocess.PIPE
-    ) as save:
-        subprocess.run([*podman(target), "load", "--quiet"], stdin=save.stdout, check=True)
-    assert save.returncode == 0
-
-
 def look() -> dict[str, list[str]]:
     """Describe what a cloud could leave behind: each kind of thing → sorted lines."""
 
@@ -438,19 +420,15 @@ def clean_up() -> None:
 def bootstrapped() -> Iterator[Cloud]:
     """Bootstrap a cloud as a user would, and take it away at the end.
 
-    Images and Pebble are made in the machine's ordinary home and stay there for the next time.
+    Images and Pebble belong to the machine's ordinary home and stay there for the next time.
     """
     build_caches()
     clean_up()
     HOME.mkdir(parents=True, exist_ok=True, mode=0o700)
     (HOME / "helio.yaml").write_text(yaml.safe_dump(SETTINGS))
-    copy_images(CACHES / "storage", HOME / "storage")
-    for name in ("cache/sbom", "cache/files", "bin"):  # what is made once per machine
-        if (CACHES / name).is_dir():
-            shutil.copytree(CACHES / name, HOME / name, dirs_exist_ok=True)
     places = {"HELIO_HOME": str(HOME), "LOCALJUJU_HOME": str(HOME / "engine")}
     with mock.patch.dict(os.environ, places):
-        run([str(ROOT / "helio"), "bootstrap", "--yes"])
+        run([str(ROOT / "helio"), "bootstrap", "--yes"], seconds=BOOTSTRAP_SECONDS)
         program = str(ROOT / ".venv" / "bin" / "juju")
         openstack, machines = (
             jubilant.Juju(model=model, cli_binary=program) for model in ("openstack", "machines")

@@ -7,6 +7,7 @@ from helio.embedded import program
 from helio.host import DryRunHost, LocalHost
 from helio.journal import Changes, Journal
 from helio.settings import Settings
+from helio.tree import Tree
 
 JOURNAL = Path("/home/journal.json")
 MOUNTS = """\
@@ -200,13 +201,13 @@ def test_only_a_purge_takes_images_packages_and_the_home(tmp_path):
     assert titles(purge=True)[-1] == "Remove the home"
 
 
-def test_a_store_that_another_cloud_uses_is_kept(host, reporter):
-    settings = Settings(home=Path("/var/lib/helio-b"), store=Path("/var/lib/shared/storage"))
-    host.files[settings.store / "db.sql"] = ""
-    host.answer("podman", with_="0a1b2c\n")
-    destroy.RemoveStore(settings).apply(host, reporter)
-    assert host.exists(settings.store)
-    assert "another cloud" in str(reporter.of("tell"))
+def test_a_store_of_another_cloud_is_kept_with_its_caches(host, tmp_path):
+    settings = Settings(home=Path("/var/lib/helio-b"), store=Path("/var/lib/helio/storage"))
+    host.files |= {settings.store / "db.sql": "", settings.cache / "sbom": "", settings.pebble: ""}
+    host.files[Path("/proc/mounts")] = f"/dev/vda {settings.store}/overlay ext4 rw 0 0\n"
+    kept = ("Remove the images", "Remove caches", "Unmount the image store")
+    purge = destroy.steps(settings, Tree(tmp_path), purge=True)
+    assert [step.is_done(host) for step in purge if step.title in kept] == [True, True, True]
 
 
 def test_a_store_of_its_own_goes_with_the_cloud(host, reporter):

@@ -34,7 +34,7 @@ def steps(settings: Settings, tree: Tree, purge: bool) -> list[Step]:
     overlays = (settings.overlay("pods"), settings.overlay("machines"), settings.joining_overlay)
     demo = (settings.key, settings.key.with_suffix(".pub"), settings.known_hosts)
     cloud = (settings.openrc, settings.clouds, settings.ca, *overlays, *demo)
-    caches = (settings.cache, settings.pebble.parent)
+    caches = (settings.cache, settings.pebble.parent) if settings.owns_store else ()
     checkout = (tree.dist, tree.build / "cache", tree.build / "pack")
     plan: list[Step] = [
         RemoveEngine(settings),
@@ -103,7 +103,9 @@ class UnmountStore:
 
     def is_done(self, host: Host) -> bool:
         """Return whether nothing is mounted there, or another cloud uses the store."""
-        return not self._mounts(host) or is_store_in_use(host, self.settings)
+        if not self.settings.owns_store or not self._mounts(host):
+            return True
+        return is_store_in_use(host, self.settings)
 
     def apply(self, host: Host, reporter: Reporter) -> None:
         """Unmount, the innermost first."""
@@ -118,23 +120,18 @@ class UnmountStore:
 
 @dataclasses.dataclass(frozen=True)
 class RemoveStore:
-    """Remove the images with all that Podman keeps, unless another cloud shares the store."""
+    """Remove the images with all that Podman keeps, unless the store is that of another cloud."""
 
     settings: Settings
     title: str = "Remove the images"
     outline: str | None = None
 
     def is_done(self, host: Host) -> bool:
-        """Return whether there is no store."""
-        return not any(host.exists(path) for path in self._paths)
+        """Return whether there is no store, or it belongs to another cloud."""
+        return not self.settings.owns_store or not any(map(host.exists, self._paths))
 
     def apply(self, host: Host, reporter: Reporter) -> None:
         """Remove the store and its run-time state."""
-        # In a rehearsal the cloud's own containers are still there.
-        is_shared = not self.settings.store.is_relative_to(self.settings.home)
-        if is_shared and is_store_in_use(host, self.settings):
-            reporter.tell(f"kept {self.settings.store}: containers of another cloud are in it")
-            return
         for path in self._paths:
             if host.exists(path):
                 host.remove(path)
@@ -159,7 +156,8 @@ class RemoveHome:
 
     def apply(self, host: Host, reporter: Reporter) -> None:
         """Remove what is ours, then the folders that are empty now."""
-        home, run = self.settings.home, self.settings.store_run.parent
+        home = self.settings.home
+        run = self.settings.store_run.parent
         for path in self._paths:
             if host.exists(path):
                 host.remove(path)

@@ -49,7 +49,8 @@ class Settings:
         external_subnet: Network of floating IPs; the host has its first address.
         model: Name of the Juju model of the control plane.
         machine_model: Name of the Juju model of the machines.
-        store: Folder of the container images and containers; clouds may share it.
+        store: Folder of the container images and containers; clouds may share it. What else is
+            made once for all of them is in the folders `bin` and `cache` beside it.
     """
 
     home: Path = DEFAULT_HOME
@@ -77,6 +78,11 @@ class Settings:
         return self.home / "engine"
 
     @property
+    def owns_store(self) -> bool:
+        """Return whether the store, and what is beside it, goes when this cloud is purged."""
+        return self.store.is_relative_to(self.home)
+
+    @property
     def store_run(self) -> Path:
         """Return the folder of the container store's state; a reboot empties it.
 
@@ -94,7 +100,7 @@ class Settings:
     @property
     def pebble(self) -> Path:
         """Return the place of the Pebble program."""
-        return self.home / "bin" / "pebble"
+        return self.store.parent / "bin" / "pebble"
 
     @property
     def journal(self) -> Path:
@@ -109,7 +115,7 @@ class Settings:
     @property
     def cache(self) -> Path:
         """Return the folder of what is expensive to make again."""
-        return self.home / "cache"
+        return self.store.parent / "cache"
 
     def overlay(self, part: Part) -> Path:
         """Return the overlay of a part's bundle with this machine's charms and images."""

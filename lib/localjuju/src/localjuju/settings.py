@@ -55,6 +55,8 @@ class Settings:
         warm: Whether unit agents fork charms from a preloaded interpreter.
         machine_image: Image of machines that no constraint gives another one; empty: none.
         spaces: Networks of machines besides the management network.
+        generation: Part of Podman's names of the networks, another one at each `init`: what
+            containers of an earlier instance left taken there does not concern this one.
     """
 
     home: Path
@@ -69,6 +71,7 @@ class Settings:
     warm: bool = False
     machine_image: str = ""
     spaces: tuple[Space, ...] = ()
+    generation: str = ""
 
     @property
     def subnets(self) -> dict[str, str]:

@@ -14,6 +14,7 @@ import pytest
 from localjuju import process
 from localjuju.settings import Settings, Space, load
 from localjuju.store import Store
+from localjuju.substrate import names
 
 
 @pytest.fixture
@@ -49,6 +50,19 @@ def test_init_writes_private_settings_and_does_nothing_twice(
     changed = localjuju("init", *given(words, charm_base="x/base:2"), "--warm")
     assert changed.code == 0
     assert (load(home).charm_base, load(home).warm) == ("x/base:2", True)
+
+
+def test_an_instance_that_is_set_up_anew_inherits_no_addresses_of_the_one_before(
+    localjuju: Any, words: dict[str, str]
+) -> None:
+    home = Path(words["--home"])
+    localjuju("init", *given(words))
+    first = names.network(load(home))
+    localjuju("init", *given(words), "--warm")
+    assert names.network(load(home)) == first
+    (home / "settings.json").unlink()
+    localjuju("init", *given(words))
+    assert names.network(load(home)) != first
 
 
 def test_a_name_that_another_engine_has_is_refused(

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import ipaddress
 import itertools
 import os
 import re
+import secrets
 import shutil
 from pathlib import Path
 from typing import Any
@@ -108,6 +110,8 @@ def init(
             f"cannot use {home}: the path of its socket is longer than {_SOCKET_LIMIT} bytes"
         )
     held = _held(home)
+    generation = secrets.token_hex(3) if held is None else held.generation
+    wanted = dataclasses.replace(wanted, generation=generation)
     if held == wanted:
         click.echo(f"The engine in {home} is set up already.")
         return
@@ -367,8 +371,8 @@ def _would_remove(settings: Settings) -> list[str]:
             lines += [f"pod of {unit} in model {name}" for unit in pods]
             lines += [f"machine {number} in model {name}" for number in sorted(model.machines)]
     lines += [
-        f"network {names.network(settings.instance)}",
-        *(f"network {names.space_network(settings.instance, s.name)}" for s in settings.spaces),
+        f"network {names.network(settings)}",
+        *(f"network {names.space_network(settings, s.name)}" for s in settings.spaces),
         f"firewall table {names.table(settings.instance)}",
         f"folder {names.runtime_dir(settings)}",
         f"folder {settings.home}",

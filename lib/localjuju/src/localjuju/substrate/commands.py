@@ -84,14 +84,14 @@ def network_definition(settings: Settings) -> dict[str, Any]:
     `podman network create` of this version cannot name the bridge: it takes the first free
     number, and two instances with folders of their own would take the same one.
     """
-    name, bridge = names.network(settings.instance), names.bridge(settings.instance)
+    name, bridge = names.network(settings), names.bridge(settings.instance)
     subnet = {"subnet": settings.subnet, "gateway": names.gateway(settings.subnet)}
     return _definition(settings, name, bridge, subnet, dns=True)
 
 
 def space_definition(settings: Settings, space: Space) -> dict[str, Any]:
     """Return the network of a space in the form of Podman's own files."""
-    name = names.space_network(settings.instance, space.name)
+    name = names.space_network(settings, space.name)
     bridge = names.space_bridge(settings.instance, space.name)
     subnet = {"subnet": space.subnet}
     if space.gateway:
@@ -177,7 +177,7 @@ def create_pod(host: Host, spec: PodSpec, spec_digest: str) -> tuple[str, ...]:
         "--infra-command=/pause",
         f"--hostname={names.unit_tag(spec.unit)}",
         "--no-hosts",
-        f"--network={names.network(settings.instance)}:{options}",
+        f"--network={names.network(settings)}:{options}",
         *(f"--dns-search={domain}" for domain in names.search_domains(spec.model)),
         f"--cgroup-parent={host.cgroup_parent}",
         *_labels(settings, spec, spec_digest),
@@ -353,9 +353,9 @@ def create_machine(host: Host, spec: MachineSpec) -> tuple[str, ...]:
 def _interface(settings: Settings, interface: MachineInterface) -> str:
     is_management = interface.space == ALPHA
     network = (
-        names.network(settings.instance)
+        names.network(settings)
         if is_management
-        else names.space_network(settings.instance, interface.space)
+        else names.space_network(settings, interface.space)
     )
     options = {
         "ip": interface.address,

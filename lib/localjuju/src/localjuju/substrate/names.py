@@ -81,14 +81,21 @@ def agent_service(unit: str) -> str:
     return f"localjuju-unit-{unit_tag(unit)}.service"
 
 
-def space_network(instance: str, space: str) -> str:
-    """Return the name of the network of machines that is a space."""
-    return f"{instance}.{space}"
+def space_network(settings: Settings, space: str) -> str:
+    """Return Podman's name of the network of machines that is a space."""
+    return f"{settings.instance}.{space}{_generation(settings)}"
 
 
-def network(instance: str) -> str:
-    """Return the name of the management network."""
-    return f"{instance}-management"
+def network(settings: Settings) -> str:
+    """Return Podman's name of the management network."""
+    return f"{settings.instance}-management{_generation(settings)}"
+
+
+def _generation(settings: Settings) -> str:
+    # Podman keeps the addresses that are taken by the network's name, and keeps them when the
+    # network is removed. A container that ended with its host, where /run outlives that, never
+    # gives its address back.
+    return f"-{settings.generation}" if settings.generation else ""
 
 
 def _link_prefix(instance: str) -> str:

@@ -27,8 +27,8 @@ async def remove(runner: Runner, settings: Settings) -> list[str]:
     """Remove network, firewall table, links, cgroups and folders; return what was there."""
     instance = settings.instance
     removed: list[str] = []
-    networks = [names.network(instance)]
-    networks += [names.space_network(instance, space.name) for space in settings.spaces]
+    networks = [names.network(settings)]
+    networks += [names.space_network(settings, space.name) for space in settings.spaces]
     for network in networks:
         definition = commands.networks_dir(settings) / f"{network}.json"
         if definition.exists():
