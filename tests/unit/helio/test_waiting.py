@@ -141,15 +141,25 @@ def test_a_model_that_looks_ready_once_is_not_settled(settle, reporter):
 
 
 def test_a_slow_cloud_is_waited_for_while_anything_changes(settle, clock):
-    slow = [status(x=app(unit("maintenance", since=str(n)))) for n in range(200)]
+    slow = [status(x=app(unit("maintenance", message=f"step {n}"))) for n in range(200)]
     settle(*slow, READY, stall=5)
     assert clock.now > 90
 
 
 def test_a_stall_ends_the_wait_and_names_what_is_missing(settle):
     blocked = status(x=app(unit("blocked", message="missing integration: database")))
-    with pytest.raises(HelioError, match=r"nothing changed for 100 s .*missing integration"):
+    with pytest.raises(HelioError, match=r"nothing new for 100 s .*missing integration"):
         settle(blocked)
+
+
+def test_going_round_in_circles_is_a_stall(settle):
+    waits = [
+        status(x=app(unit("waiting", agent=agent, message=f"no pod: {n:064x} is taken", since=n)))
+        for n in range(200)
+        for agent in ("idle", "executing")
+    ]
+    with pytest.raises(HelioError, match=r"nothing new for 100 s .*is taken"):
+        settle(*waits)
 
 
 def test_a_hook_that_fails_again_and_again_ends_the_wait(settle):

@@ -1,8 +1,8 @@
 """Wait until a model has settled, without false failures.
 
-There is no limit on the whole while anything changes: a slow machine is not a broken one. What
-ends the wait is a stall (nothing changed for a long time) or the same hook failing again and
-again. What is pure stands first; `settle` is the loop around it.
+There is no limit on the whole while anything new happens: a slow machine is not a broken one.
+What ends the wait is a stall (for a long time nothing that was not seen before) or the same hook
+failing again and again. What is pure stands first; `settle` is the loop around it.
 """
 
 import dataclasses
@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Protocol
 
 import jubilant
-from jubilant.statustypes import AppStatus, MachineStatus, Status, UnitStatus
+from jubilant.statustypes import AppStatus, MachineStatus, Status, StatusInfo
 
 from helio.host import HelioError
 from helio.report import Reporter
@@ -21,6 +21,12 @@ READY = "ready"
 READY_IN_A_ROW = 3  # between two hooks a model looks settled for a moment
 HOOK_FAILURES = 5  # Juju retries a failed hook; one that fails so often will not heal by itself
 DELAYS = (0.5, 1.0, 2.0, 3.0)  # seconds between two looks, growing while nothing changes
+
+# Ids of containers in messages: another one each time that one is made anew.
+_IDS = re.compile(r"\b[0-9a-f]{12,}\b")
+
+# A part's name and the states it is in; see `states`.
+State = tuple[object, ...]
 
 # What `juju` says while a controller is starting again; the next look will tell.
 _PASSING = re.compile(r"connection|i/o timeout|EOF|unable to connect|not ready", re.IGNORECASE)
@@ -86,16 +92,27 @@ def lacks(status: Status, applications: Iterable[str]) -> dict[str, str]:
     }
 
 
-def fingerprint(status: Status) -> tuple[object, ...]:
-    """Return what counts as a change between two looks at a model."""
-    machines = tuple(
-        (name, machine.juju_status, machine.machine_status)
-        for name, machine in sorted(status.machines.items())
+def states(status: Status) -> frozenset[State]:
+    """Return the states that the parts of a model are in.
+
+    A state that a part was in before is no progress: units go round in circles, as from a hook of
+    theirs back to what they wait for. So times do not belong to it, nor the ids of containers.
+    """
+    machines = (
+        (f"machine {name}", _state(machine.juju_status), _state(machine.machine_status))
+        for name, machine in status.machines.items()
     )
-    return machines, tuple(
-        (name, app.scale, app.app_status, _fingerprint(app.units))
-        for name, app in sorted(status.apps.items())
+    apps = ((name, app.scale, _state(app.app_status)) for name, app in status.apps.items())
+    units = (
+        (name, _state(unit.workload_status), _state(unit.juju_status))
+        for app in status.apps.values()
+        for name, unit in app.units.items()
     )
+    return frozenset((*machines, *apps, *units))
+
+
+def _state(info: StatusInfo) -> tuple[str, str]:
+    return info.current, _IDS.sub("*", info.message)
 
 
 def failures(status: Status) -> set[Failure]:
@@ -129,7 +146,7 @@ def settle(
         HelioError: nothing changes any more, or a hook keeps failing; names what.
     """
     seen: set[Failure] = set()
-    before: tuple[object, ...] = ()
+    before: set[tuple[int, State]] = set()
     changed = clock()
     ready = quiet = 0
     while ready < READY_IN_A_ROW:
@@ -137,9 +154,9 @@ def settle(
         found = [status for status in looks if status is not None]
         waits: dict[str, str] = {"juju": "does not answer"}
         if len(found) == len(models):
-            now = tuple(fingerprint(status) for status in found)
-            if now != before:
-                before, changed, quiet = now, clock(), 0
+            now = {(model, state) for model, look in enumerate(found) for state in states(look)}
+            if not now <= before:
+                before, changed, quiet = before | now, clock(), 0
             waits = {
                 name: text
                 for model, status in zip(models, found, strict=True)
@@ -189,12 +206,6 @@ def _words(name: str, current: str, message: str) -> str:
     return f"{name} {current or 'unknown'}" + (f": {message}" if message else "")
 
 
-def _fingerprint(units: Mapping[str, UnitStatus]) -> tuple[object, ...]:
-    return tuple(
-        (name, unit.workload_status, unit.juju_status) for name, unit in sorted(units.items())
-    )
-
-
 def _refuse_repeated(seen: set[Failure]) -> None:
     counts: dict[tuple[str, str], int] = {}
     for failure in seen:
@@ -210,7 +221,7 @@ def _refuse_repeated(seen: set[Failure]) -> None:
 def _stalled(waiting: Mapping[str, str], stall: float) -> str:
     rest = "; ".join(f"{name} waits: {text}" for name, text in waiting.items() if text != READY)
     return (
-        f"cannot go on: nothing changed for {stall:.0f} s ({rest}); look at "
+        f"cannot go on: nothing new for {stall:.0f} s ({rest}); look at "
         "`helio juju debug-log`, mend it, and run the same command again"
     )
 
