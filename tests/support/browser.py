@@ -17,8 +17,9 @@ from selenium.webdriver.chrome.service import Service
 
 PACKAGES = ("chromium", "chromium-driver", "libnss3-tools")
 PROGRAMS = ("chromium", "chromedriver", "certutil")
-PATIENCE = 180
-"""Seconds that a page may take on a machine that emulates processors beside it."""
+PATIENCE = 100
+"""Seconds that a page may take on a machine that emulates processors beside it; the driver's own
+client gives an answer up after 120."""
 
 
 def ensure_installed() -> None:

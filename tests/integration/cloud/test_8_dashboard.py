@@ -5,8 +5,8 @@ import json
 import browser
 import pytest
 from selenium.webdriver.common.by import By
-from selenium.webdriver.support import expected_conditions as becomes
-from selenium.webdriver.support.wait import WebDriverWait
+
+SIGN_OUT = "form[action='/auth/logout/']"
 
 
 @pytest.fixture(scope="module")
@@ -32,8 +32,7 @@ def test_the_demo_user_sees_the_instance_and_logs_out(configured, guest, dashboa
     with browser.opened(configured.home / "ca.pem") as page:
         page.get(dashboard["url"])
         fill_in(page, dashboard, dashboard["password"])
-        wait = WebDriverWait(page, browser.PATIENCE)
-        wait.until(becomes.presence_of_element_located((By.CSS_SELECTOR, "a[href*='logout']")))
+        page.find_element(By.CSS_SELECTOR, SIGN_OUT)
 
         page.get(dashboard["url"] + "project/instances/")
         row = page.find_element(By.CSS_SELECTOR, f"tr[data-object-id='{guest.id}']")
@@ -42,7 +41,7 @@ def test_the_demo_user_sees_the_instance_and_logs_out(configured, guest, dashboa
         assert "Active" in row.text
 
         session = page.get_cookie("sessionid")
-        page.get(dashboard["url"] + "auth/logout/")
+        page.find_element(By.CSS_SELECTOR, SIGN_OUT).submit()
         page.find_element(By.ID, "loginBtn")
         page.add_cookie({key: session[key] for key in ("name", "value", "path", "secure")})
         page.get(dashboard["url"] + "project/instances/")
