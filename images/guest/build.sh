@@ -71,7 +71,7 @@ install -m 0755 "$source/files/init" "$initrd/init"
 
 # The system. Programs of their own take the place of BusyBox's applets where tests need more.
 add "$root" busybox
-for program in curl dropbear lsblk mke2fs ping; do
+for program in blkid curl dropbear lsblk mke2fs ping; do
     rm -f "$root/bin/$program"
     add "$root" "$program"
 done

@@ -56,6 +56,8 @@ def snapshot(tempest):
 class Cloud:
     """A cloud with a small catalogue; `made` are the bodies of what was created."""
 
+    domain_id = "0123"
+
     def __init__(self, types=("compute", "image", "network", "volumev3")):
         self.types = types
         self.made = []
@@ -250,6 +252,15 @@ def test_the_quick_profile_is_a_request_of_each_kind(tempest, name, is_in):
     assert bool(re.search(tempest.PROFILES["quick"], name)) == is_in
 
 
+def test_a_regular_expression_narrows_the_profile_down(validate):
+    order = {"select": r"\[.*\bsmoke\b.*\]", "regex": "networks|routers"}
+    found = re.compile(validate.expression(order))
+    assert found.search("tempest.api.network.test_networks.X.test_a[id-1,smoke]")
+    assert not found.search("tempest.api.network.test_networks.X.test_b[id-2]")
+    assert not found.search("tempest.api.image.test_images.X.test_c[id-3,smoke]")
+    assert re.search(validate.expression({**order, "regex": ""}), "x[smoke]")
+
+
 def test_results_are_kept_for_the_latest_runs(validate, tmp_path):
     for number in range(13):
         (tmp_path / f"2026010{number:02}T000000Z-quick").mkdir()
@@ -264,6 +275,9 @@ def test_results_are_read_from_the_stream(validate):
     stream = io.BytesIO()
     output = subunit.StreamResultToBytes(stream)
     output.status(test_id="good", test_status="success")
+    output.status(
+        test_id="bad", file_name="traceback", file_bytes=b"404 != 200", mime_type="text/plain"
+    )
     output.status(test_id="bad", test_status="fail")
     output.status(test_id="listed", test_status="exists")
     output.status(
@@ -271,4 +285,8 @@ def test_results_are_read_from_the_stream(validate):
     )
     output.status(test_id="left", test_status="skip")
     stream.seek(0)
-    assert validate.summarise(stream) == (["good"], ["bad"], {"no swift": ["left"]})
+    assert validate.summarise(stream) == (
+        ["good"],
+        {"bad": "404 != 200"},
+        {"no swift": ["left"]},
+    )
