@@ -310,6 +310,31 @@ def test_what_is_not_there_is_refused_in_kubernetes_words(model):
     assert model.objects == {}
 
 
+@pytest.mark.parametrize(
+    "value", ["2026-01-01", "!!set {a}", "!!binary aGk=", ".nan", "&a [*a]", "{2026-01-01: x}"]
+)
+def test_yaml_that_is_no_json_is_refused(model, value):
+    body = f"metadata: {{name: c}}\ndata: {{key: {value}}}\n".encode()
+    path = "/api/v1/namespaces/shop/configmaps/c"
+    request = Request("PATCH", path, {"fieldManager": "me"}, PatchType.APPLY.value, body)
+    with pytest.raises(Exception, match="the body cannot be read") as caught:
+        answer(model, model.applications["web"], request, 0.0)
+    assert (caught.value.code, caught.value.reason) == (400, "BadRequest")
+    assert model.objects == {}
+
+
+def test_half_a_character_is_refused(model):
+    request = Request(
+        "POST",
+        "/api/v1/namespaces/shop/configmaps",
+        {},
+        body=b'{"metadata": {"name": "c"}, "data": {"k": "\\ud800"}}',
+    )
+    with pytest.raises(Exception, match="the body cannot be read") as caught:
+        answer(model, model.applications["web"], request, 0.0)
+    assert caught.value.code == 400
+
+
 def test_objects_are_stored_with_the_model_and_go_with_it(client, model, tmp_path):
     client("web/0").apply(balancer())
     store = Store(tmp_path / "engine.db")

@@ -324,7 +324,9 @@ def _parsed(request: Request) -> Data:
             if request.content_type.startswith(_APPLY)
             else json.loads(request.body)
         )
-    except (ValueError, yaml.YAMLError) as error:
+        # YAML has dates and sets, both have numbers and characters that no store takes.
+        found = json.loads(json.dumps(found, allow_nan=False, ensure_ascii=False).encode())
+    except (TypeError, ValueError, yaml.YAMLError) as error:
         raise ApiError(400, "BadRequest", f"the body cannot be read: {error}") from error
     if not isinstance(found, dict):
         raise ApiError(400, "BadRequest", "the body is not an object")
