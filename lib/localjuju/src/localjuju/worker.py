@@ -254,7 +254,7 @@ class UnitWorker:
         while True:
             try:
                 if unit.machine:
-                    await substrate.remove_from_machine(model.name, unit.name)
+                    await substrate.remove_from_machine(model.name, unit.name, force=unit.force)
                 else:
                     await substrate.remove_pod(
                         model.name, unit.name, keep_storage=not unit.destroy_storage

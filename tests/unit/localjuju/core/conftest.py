@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import inspect
 import struct
 from collections.abc import (
     AsyncIterator,
@@ -285,7 +284,10 @@ class FakeSubstrate:
         boot = f"machine-{self.boots}"
         self.queue.put_nowait(PodEvent("charm-started", spec.model, spec.unit, boot_id=boot))
 
-    async def remove_from_machine(self, model: str, unit: str) -> None:
+    async def remove_from_machine(self, model: str, unit: str, *, force: bool = False) -> None:
+        machine = getattr(self.pods.get((model, unit)), "machine", "")
+        if machine in self.broken and not force:
+            raise SubstrateError(self.broken[machine])
         await self.remove_pod(model, unit)
 
     def machine_argv(
@@ -526,12 +528,3 @@ def killed() -> type[Exception]:
 @pytest.fixture(scope="session")
 def command_failed() -> type[Exception]:
     return CommandFailedError
-
-
-def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
-    """Run tests that are coroutines."""
-    if not inspect.iscoroutinefunction(pyfuncitem.obj):
-        return None
-    names = pyfuncitem._fixtureinfo.argnames
-    asyncio.run(pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in names}))
-    return True

@@ -274,7 +274,7 @@ class HostSubstrate:
         shutil.copytree(spec.charm_dir, charm, symlinks=True, dirs_exist_ok=True)
         self._queue.put_nowait(PodEvent("charm-started", spec.model, spec.unit, boot_id="1"))
 
-    async def remove_from_machine(self, model: str, unit: str) -> None:
+    async def remove_from_machine(self, model: str, unit: str, *, force: bool = False) -> None:
         await self.remove_pod(model, unit)
 
     def machine_argv(

@@ -400,28 +400,27 @@ class Machines:
         if done.code != 0:
             raise SubstrateError(f"cannot {what} on machine {key[1]}: {done.reason}")
 
-    async def remove_unit(self, unit: Key) -> None:
+    async def remove_unit(self, unit: Key, *, force: bool) -> None:
         """Remove a unit's agent and its folders from its machine.
 
+        Args:
+            unit: The unit.
+            force: Leave a machine that is down alone, and pass over what fails on it.
+
         Raises:
-            SubstrateError: The machine is there, and refuses.
+            SubstrateError: The machine is there, and does not boot or refuses.
         """
         record = self.units.get(unit)
         if record is None:
             return
         key = (unit[0], record.machine)
         async with self._lock(key):
-            state = await self._state(key)
-            if state:
-                if state["State"] != "running":
-                    await self._start(key)
-                service = names.agent_service(unit[1])
-                lines = [
-                    f"systemctl disable --now --quiet {service} || true",
-                    f"rm -f /etc/systemd/system/{service}",
-                    "systemctl daemon-reload",
-                ]
-                await self._script(key, f"remove the agent of {unit[1]}", lines)
+            try:
+                await self._remove_agent(key, unit[1], force=force)
+            except SubstrateError as error:
+                if not force:
+                    raise
+                _LOG.warning("%s", error)
             juju = names.machine_juju_dir(self._settings, *key)
             folder = self.agent_folder(unit, record.machine)
             (juju / "tools" / folder.name).unlink(missing_ok=True)
@@ -432,6 +431,20 @@ class Machines:
                 await asyncio.to_thread(remains.remove_tree, left)
             records.forget_machine_unit(self._settings, record)
             del self.units[unit]
+
+    async def _remove_agent(self, key: Key, unit: str, *, force: bool) -> None:
+        state = await self._state(key)
+        if not state or (force and state["State"] != "running"):
+            return
+        if state["State"] != "running":
+            await self._start(key)
+        service = names.agent_service(unit)
+        lines = [
+            f"systemctl disable --now --quiet {service} || true",
+            f"rm -f /etc/systemd/system/{service}",
+            "systemctl daemon-reload",
+        ]
+        await self._script(key, f"remove the agent of {unit}", lines)
 
 
 def _storage_lines(identity: str, location: str) -> list[str]:

@@ -1,0 +1,127 @@
+"""Machines and the units on them, with a Podman that is a few lines of Python."""
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from localjuju.settings import Settings
+from localjuju.substrate import names, records
+from localjuju.substrate.machines import Machines
+from localjuju.substrate.protocol import PodEvent, SubstrateError
+from localjuju.substrate.runner import Done
+
+KEY, UNIT = ("yard", "3"), ("yard", "box/0")
+_VERB = 9  # what stands before it says where Podman keeps its things
+
+
+class FakePodman:
+    """Podman with one machine, and the programs of this host that are declared here.
+
+    Attributes:
+        state: The machine's, as Podman has it.
+        process: Its first process.
+        can_boot: Whether it starts.
+        refuses: What a script on it complains about; empty: it does as it is told.
+        scripts: What was run on it.
+    """
+
+    def __init__(self) -> None:
+        self.state = "running"
+        self.process = os.getpid()
+        self.can_boot = True
+        self.refuses = ""
+        self.scripts: list[str] = []
+
+    async def run(self, argv: Sequence[str], stdin: bytes = b"", *, waits: bool = True) -> Done:
+        assert argv[0] == "podman", argv
+        verb, *arguments = argv[_VERB:]
+        if verb == "ps":
+            found = [{"State": self.state, "Pid": self.process, "Id": "1"}]
+            return Done(0, json.dumps(found).encode(), b"")
+        if verb == "start":
+            if not self.can_boot:
+                return Done(125, b"", b"Error: it does not start")
+            self.state = "running"
+            return Done(0, b"", b"")
+        assert verb == "exec", argv
+        assert self.state == "running"
+        if "is-active" in arguments:
+            return Done(0, b"", b"")
+        self.scripts.append(stdin.decode())
+        return Done(1 if self.refuses else 0, b"", self.refuses.encode())
+
+    async def check(self, what: str, argv: Sequence[str], stdin: bytes = b"") -> bytes:
+        done = await self.run(argv, stdin)
+        if done.code != 0:
+            raise SubstrateError(f"cannot {what}: {done.reason}")
+        return done.stdout
+
+
+@pytest.fixture
+def podman() -> FakePodman:
+    return FakePodman()
+
+
+@pytest.fixture
+def events() -> list[PodEvent]:
+    return []
+
+
+@pytest.fixture
+def machines(
+    settings: Settings,
+    podman: FakePodman,
+    events: list[PodEvent],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Machines:
+    """A machine with a unit on it, as an engine has left them."""
+    monkeypatch.setattr(names, "runtime_dir", lambda _: tmp_path / "run")
+    names.machine_dir(settings, *KEY).mkdir(parents=True)
+    records.save_machine(settings, records.MachineRecord(*KEY, "juju-3", {"alpha": "10.70.4.1"}))
+    record = records.MachineUnitRecord(*UNIT, KEY[1], "digest", ("dispatch",))
+    records.save_machine_unit(settings, record)
+    found = Machines(settings, podman, events.append)
+    charm = found.agent_folder(UNIT, KEY[1]) / "charm"
+    charm.mkdir(parents=True)
+    (charm / "dispatch").write_text("old")
+    return found
+
+
+def is_left(machines: Machines, settings: Settings) -> bool:
+    """Tell whether anything is left of the unit; all of it must be, or nothing."""
+    found = {
+        UNIT in machines.units,
+        UNIT in records.load_machine_units(settings),
+        machines.agent_folder(UNIT, KEY[1]).exists(),
+    }
+    assert len(found) == 1
+    return found.pop()
+
+
+# --- A unit goes ---
+
+
+async def test_a_machine_that_is_down_boots_to_let_a_unit_go(machines, podman, settings):
+    podman.state = "exited"
+    await machines.remove_unit(UNIT, force=False)
+    assert podman.state == "running"
+    assert "systemctl disable --now --quiet localjuju-unit-box-0.service" in podman.scripts[0]
+    assert not is_left(machines, settings)
+    machines.close()
+
+
+@pytest.mark.parametrize("state", ["exited", "running"])
+async def test_only_by_force_a_unit_leaves_a_machine_that_does_not_do_as_it_is_told(
+    machines, podman, settings, state
+):
+    podman.state, podman.can_boot, podman.refuses = state, False, "no bus"
+    with pytest.raises(SubstrateError, match=r"it does not start|no bus"):
+        await machines.remove_unit(UNIT, force=False)
+    assert is_left(machines, settings)
+    await machines.remove_unit(UNIT, force=True)
+    assert podman.state == state
+    assert not is_left(machines, settings)
