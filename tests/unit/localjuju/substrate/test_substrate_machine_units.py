@@ -2,15 +2,16 @@
 
 import json
 import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from localjuju.settings import Settings
-from localjuju.substrate import names, records
+from localjuju.substrate import names, records, remains
 from localjuju.substrate.machines import Machines
-from localjuju.substrate.protocol import PodEvent, SubstrateError
+from localjuju.substrate.protocol import MachineUnitSpec, PodEvent, SubstrateError
 from localjuju.substrate.runner import Done
 
 KEY, UNIT = ("yard", "3"), ("yard", "box/0")
@@ -36,6 +37,9 @@ class FakePodman:
         self.scripts: list[str] = []
 
     async def run(self, argv: Sequence[str], stdin: bytes = b"", *, waits: bool = True) -> Done:
+        if argv[0] == "cp":
+            shutil.copytree(argv[-2], argv[-1])
+            return Done(0, b"", b"")
         assert argv[0] == "podman", argv
         verb, *arguments = argv[_VERB:]
         if verb == "ps":
@@ -88,6 +92,7 @@ def machines(
     charm = found.agent_folder(UNIT, KEY[1]) / "charm"
     charm.mkdir(parents=True)
     (charm / "dispatch").write_text("old")
+    (names.machine_juju_dir(settings, *KEY) / "tools").mkdir()
     return found
 
 
@@ -100,6 +105,56 @@ def is_left(machines: Machines, settings: Settings) -> bool:
     }
     assert len(found) == 1
     return found.pop()
+
+
+# --- A charm is refreshed ---
+
+
+class CutOffError(Exception):
+    """The engine has ended."""
+
+
+@pytest.fixture
+def refreshed(tmp_path: Path) -> MachineUnitSpec:
+    """The unit `box/0` with a new charm."""
+    charm = tmp_path / "new"
+    charm.mkdir()
+    for name in ("dispatch", "more"):
+        (charm / name).write_text("new")
+    return MachineUnitSpec("yard", "box/0", "3", 2, charm, (), "")
+
+
+@pytest.mark.parametrize("step", range(5))
+async def test_what_hooks_have_added_stays_wherever_a_refresh_is_cut_off(
+    machines, refreshed, monkeypatch, step
+):
+    charm = machines.agent_folder(UNIT, KEY[1]) / "charm"
+    (charm / ".unit-state.db").write_text("kept")
+    (charm / "gone").write_text("old")
+    held = records.MachineUnitRecord(*UNIT, KEY[1], "digest", ("dispatch", "gone"))
+    steps: list[Path] = []
+
+    def cut_off(real):
+        def once(path: Path, *arguments: Path) -> object:
+            steps.append(path)
+            if len(steps) - 1 == step:
+                raise CutOffError
+            return real(path, *arguments)
+
+        return once
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", cut_off(Path.rename))
+        patch.setattr(remains, "remove_tree", cut_off(remains.remove_tree))
+        with pytest.raises(CutOffError):
+            await machines._place_charm(refreshed, held)
+    await machines._place_charm(refreshed, held)
+    assert {path.name: path.read_text() for path in charm.iterdir()} == {
+        ".unit-state.db": "kept",
+        "dispatch": "new",
+        "more": "new",
+    }
+    assert [path.name for path in charm.parent.iterdir()] == ["charm"]
 
 
 # --- A unit goes ---

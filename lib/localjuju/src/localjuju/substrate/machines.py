@@ -356,22 +356,25 @@ class Machines:
         return juju / "agents" / f"unit-{names.unit_tag(unit[1])}"
 
     async def _place_charm(self, spec: MachineUnitSpec, held: MachineUnitRecord | None) -> None:
-        """Put a charm's files on its machine; what hooks have added beside them stays."""
+        """Put a charm's files on its machine; what hooks have added beside them stays.
+
+        The old folder goes last, when nothing of that is in it any more: wherever this is cut
+        off, the next call finds everything.
+        """
         folder = self.agent_folder((spec.model, spec.unit), spec.machine)
         charm, fresh, old = folder / "charm", folder / ".charm.new", folder / ".charm.old"
+        brought = held.brought if held is not None else ()
         folder.mkdir(parents=True, exist_ok=True)
-        for left in (fresh, old):
-            await asyncio.to_thread(remains.remove_tree, left)
+        if old.exists() and not charm.exists():
+            old.rename(charm)
+        await _bring_over(old, charm, brought)
+        await asyncio.to_thread(remains.remove_tree, fresh)
         copy = ("cp", "--archive", "--reflink=auto", str(spec.charm_dir), str(fresh))
         await self._runner.check(f"copy the charm of {spec.unit}", copy)
         if charm.exists():
-            brought = held.brought if held is not None else ()
-            for path in charm.iterdir():
-                if path.name not in brought and not (fresh / path.name).exists():
-                    path.rename(fresh / path.name)
             charm.rename(old)
         fresh.rename(charm)
-        await asyncio.to_thread(remains.remove_tree, old)
+        await _bring_over(old, charm, brought)
         juju = names.machine_juju_dir(self._settings, spec.model, spec.machine)
         tools = juju / "tools" / folder.name
         if not tools.is_symlink():
@@ -445,6 +448,16 @@ class Machines:
             "systemctl daemon-reload",
         ]
         await self._script(key, f"remove the agent of {unit}", lines)
+
+
+async def _bring_over(old: Path, charm: Path, brought: Sequence[str]) -> None:
+    """Move what hooks have added to a charm's old folder, if that is there, and remove it."""
+    if not old.exists():
+        return
+    for path in list(old.iterdir()):
+        if path.name not in brought and not (charm / path.name).exists():
+            path.rename(charm / path.name)
+    await asyncio.to_thread(remains.remove_tree, old)
 
 
 def _storage_lines(identity: str, location: str) -> list[str]:
