@@ -252,13 +252,14 @@ class UnitWorker:
         unit, model, substrate = self._unit, self._model, self._shared.substrate
         substrate.unwatch(model.name, unit.name)
         while True:
+            keep = not unit.destroy_storage
             try:
                 if unit.machine:
-                    await substrate.remove_from_machine(model.name, unit.name, force=unit.force)
-                else:
-                    await substrate.remove_pod(
-                        model.name, unit.name, keep_storage=not unit.destroy_storage
+                    await substrate.remove_from_machine(
+                        model.name, unit.name, force=unit.force, keep_storage=keep
                     )
+                else:
+                    await substrate.remove_pod(model.name, unit.name, keep_storage=keep)
                 break
             except SubstrateError as error:
                 self._log("WARNING", "pod", str(error))

@@ -178,6 +178,22 @@ async def test_numbers_are_never_given_again_and_an_empty_machine_goes(yard):
     await yard.cloud.stop()
 
 
+async def test_a_unit_takes_its_storage_along_only_if_that_is_wanted(yard):
+    await started(yard)
+    await yard.deploy("box", 2, storage={"data": StorageSpec("data", location="/srv/data")})
+    await yard.rest()
+    for name, wanted_so in (("box/0", False), ("box/1", True)):
+        await yard.change(
+            lambda model, n=name, d=wanted_so: changes.remove_named_unit(
+                model, n, destroy_storage=d
+            )
+        )
+    await yard.rest()
+    assert not yard.model.units
+    assert yard.cloud.substrate.destroyed == ["box/1"]
+    await yard.cloud.stop()
+
+
 async def test_a_machine_with_two_units_stays_when_one_goes(yard):
     await started(yard)
     await yard.deploy("box")

@@ -1,5 +1,6 @@
 """Machines and the units on them, with a Podman that is a few lines of Python."""
 
+import dataclasses
 import json
 import os
 import shutil
@@ -86,13 +87,16 @@ def machines(
     monkeypatch.setattr(names, "runtime_dir", lambda _: tmp_path / "run")
     names.machine_dir(settings, *KEY).mkdir(parents=True)
     records.save_machine(settings, records.MachineRecord(*KEY, "juju-3", {"alpha": "10.70.4.1"}))
-    record = records.MachineUnitRecord(*UNIT, KEY[1], "digest", ("dispatch",))
+    storage = (("data/0", "/srv/data"),)
+    record = records.MachineUnitRecord(*UNIT, KEY[1], "digest", ("dispatch",), storage)
     records.save_machine_unit(settings, record)
     found = Machines(settings, podman, events.append)
     charm = found.agent_folder(UNIT, KEY[1]) / "charm"
     charm.mkdir(parents=True)
     (charm / "dispatch").write_text("old")
-    (names.machine_juju_dir(settings, *KEY) / "tools").mkdir()
+    juju = names.machine_juju_dir(settings, *KEY)
+    for folder in ("tools", "storage/data/0", "storage/data/1"):
+        (juju / folder).mkdir(parents=True)
     return found
 
 
@@ -162,7 +166,7 @@ async def test_what_hooks_have_added_stays_wherever_a_refresh_is_cut_off(
 
 async def test_a_machine_that_is_down_boots_to_let_a_unit_go(machines, podman, settings):
     podman.state = "exited"
-    await machines.remove_unit(UNIT, force=False)
+    await machines.remove_unit(UNIT, force=False, keep_storage=True)
     assert podman.state == "running"
     assert "systemctl disable --now --quiet localjuju-unit-box-0.service" in podman.scripts[0]
     assert not is_left(machines, settings)
@@ -175,8 +179,37 @@ async def test_only_by_force_a_unit_leaves_a_machine_that_does_not_do_as_it_is_t
 ):
     podman.state, podman.can_boot, podman.refuses = state, False, "no bus"
     with pytest.raises(SubstrateError, match=r"it does not start|no bus"):
-        await machines.remove_unit(UNIT, force=False)
+        await machines.remove_unit(UNIT, force=False, keep_storage=True)
     assert is_left(machines, settings)
-    await machines.remove_unit(UNIT, force=True)
+    await machines.remove_unit(UNIT, force=True, keep_storage=True)
     assert podman.state == state
     assert not is_left(machines, settings)
+
+
+@pytest.mark.parametrize("kept", [True, False])
+async def test_the_place_of_a_units_storage_is_free_and_its_data_goes_only_if_wanted(
+    machines, podman, settings, kept
+):
+    await machines.remove_unit(UNIT, force=False, keep_storage=kept)
+    assert (
+        '[ "$(readlink /srv/data)" != /var/lib/juju/storage/data/0 ] || rm /srv/data'
+        in podman.scripts[0]
+    )
+    data = names.machine_juju_dir(settings, *KEY) / "storage/data"
+    assert sorted(path.name for path in data.iterdir()) == (["0", "1"] if kept else ["1"])
+
+
+async def test_a_storage_that_was_detached_is_not_forgotten(machines, refreshed):
+    Path(machines._settings.home / "agent.py").touch()
+    held = machines.units[UNIT]
+    assert machines._record(refreshed, held).storage == (("data/0", "/srv/data"),)
+    more = dataclasses.replace(refreshed, storage=(("data/2", "/srv/more"),))
+    assert machines._record(more, held).storage == (*held.storage, *more.storage)
+
+
+def test_a_record_of_an_older_engine_is_read(settings):
+    folder = names.machine_dir(settings, *KEY) / "units"
+    folder.mkdir(parents=True)
+    old = {"model": "yard", "unit": "box/0", "machine": "3", "digest": "x", "brought": []}
+    (folder / "box-0.json").write_text(json.dumps(old))
+    assert records.load_machine_units(settings)[UNIT].storage == ()

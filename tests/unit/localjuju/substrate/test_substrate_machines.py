@@ -82,7 +82,8 @@ def test_machines_and_units_are_remembered(settings):
     record = records.MachineRecord("yard", "3", "juju-abcdef-3", {"alpha": "10.70.4.1"})
     names.machine_dir(settings, "yard", "3").mkdir(parents=True)
     records.save_machine(settings, record)
-    unit = records.MachineUnitRecord("yard", "box/0", "3", "digest", ("dispatch",))
+    storage = (("data/0", "/srv/data"),)
+    unit = records.MachineUnitRecord("yard", "box/0", "3", "digest", ("dispatch",), storage)
     records.save_machine_unit(settings, unit)
     assert records.load_machines(settings) == {("yard", "3"): record}
     assert records.load_machine_units(settings) == {("yard", "box/0"): unit}
@@ -125,6 +126,11 @@ def test_storage_is_where_the_charm_wants_it_and_two_do_not_share_a_place(tmp_pa
     second = run_lines(machines._storage_lines("data/1", "/srv/data"), tmp_path)
     assert second.returncode == 1
     assert "is the place of another storage" in second.stderr
+    for identity, is_left in (("data/1", True), ("data/0", False), ("data/0", False)):
+        line = machines._unlink_line(identity, "/srv/data")
+        assert run_lines([line], tmp_path).returncode == 0
+        assert (tmp_path / "srv/data").is_symlink() is is_left
+    assert (tmp_path / "juju/storage/data/0/file").read_text() == "kept"
     (tmp_path / "srv/full").mkdir()
     (tmp_path / "srv/full/file").touch()
     assert run_lines(machines._storage_lines("data/2", "/srv/full"), tmp_path).returncode == 1

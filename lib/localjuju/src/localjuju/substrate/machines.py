@@ -326,15 +326,16 @@ class Machines:
             if key not in self.records:
                 raise SubstrateError(f"machine {spec.machine} is not up")
             self._make_sockets(unit, spec.machine)
-            record = self._record(spec)
             held = self.units.get(unit)
+            record = self._record(spec, held)
             if held is None or held.digest != record.digest:
                 await self._place_charm(spec, held)
                 await self._start_agent(key, spec)
-                self.units[unit] = record
-                records.save_machine_unit(self._settings, record)
             elif not await _answers(path):
                 await self._start_agent(key, spec)
+            if held != record:
+                self.units[unit] = record
+                records.save_machine_unit(self._settings, record)
         async with agent_client.watching(path, _AGENT_ANSWERS_WITHIN) as (hello, _):
             found = hello["python"]
         if spec.python and found != spec.python:
@@ -343,12 +344,16 @@ class Machines:
                 f"{spec.machine} has {found}; pack the charm for that one"
             )
 
-    def _record(self, spec: MachineUnitSpec) -> MachineUnitRecord:
+    def _record(self, spec: MachineUnitSpec, held: MachineUnitRecord | None) -> MachineUnitRecord:
         program = commands.agent_program(self._settings).read_bytes()
         text = json.dumps([spec.generation, str(spec.charm_dir), spec.storage])
         digest = hashlib.sha256(program + text.encode()).hexdigest()[:16]
         brought = tuple(sorted(path.name for path in spec.charm_dir.iterdir()))
-        return MachineUnitRecord(spec.model, spec.unit, spec.machine, digest, brought)
+        # A storage that was detached is still on the machine.
+        storage = {**dict(held.storage if held is not None else ()), **dict(spec.storage)}
+        return MachineUnitRecord(
+            spec.model, spec.unit, spec.machine, digest, brought, tuple(storage.items())
+        )
 
     def agent_folder(self, unit: Key, machine: str) -> Path:
         """Return a unit's folder below Juju's on this host: its charm and its resources."""
@@ -403,12 +408,13 @@ class Machines:
         if done.code != 0:
             raise SubstrateError(f"cannot {what} on machine {key[1]}: {done.reason}")
 
-    async def remove_unit(self, unit: Key, *, force: bool) -> None:
+    async def remove_unit(self, unit: Key, *, force: bool, keep_storage: bool) -> None:
         """Remove a unit's agent and its folders from its machine.
 
         Args:
             unit: The unit.
             force: Leave a machine that is down alone, and pass over what fails on it.
+            keep_storage: Leave what is in its storage; the locations are free in any case.
 
         Raises:
             SubstrateError: The machine is there, and does not boot or refuses.
@@ -419,7 +425,7 @@ class Machines:
         key = (unit[0], record.machine)
         async with self._lock(key):
             try:
-                await self._remove_agent(key, unit[1], force=force)
+                await self._remove_agent(key, record, force=force)
             except SubstrateError as error:
                 if not force:
                     raise
@@ -427,27 +433,28 @@ class Machines:
             juju = names.machine_juju_dir(self._settings, *key)
             folder = self.agent_folder(unit, record.machine)
             (juju / "tools" / folder.name).unlink(missing_ok=True)
-            for left in (
-                folder,
-                names.unit_runtime_dir(self._settings, *unit, record.machine),
-            ):
+            folders = [folder, names.unit_runtime_dir(self._settings, *unit, record.machine)]
+            if not keep_storage:
+                folders += [juju / "storage" / identity for identity, _ in record.storage]
+            for left in folders:
                 await asyncio.to_thread(remains.remove_tree, left)
             records.forget_machine_unit(self._settings, record)
             del self.units[unit]
 
-    async def _remove_agent(self, key: Key, unit: str, *, force: bool) -> None:
+    async def _remove_agent(self, key: Key, record: MachineUnitRecord, *, force: bool) -> None:
         state = await self._state(key)
         if not state or (force and state["State"] != "running"):
             return
         if state["State"] != "running":
             await self._start(key)
-        service = names.agent_service(unit)
+        service = names.agent_service(record.unit)
         lines = [
             f"systemctl disable --now --quiet {service} || true",
             f"rm -f /etc/systemd/system/{service}",
             "systemctl daemon-reload",
+            *(_unlink_line(*storage) for storage in record.storage),
         ]
-        await self._script(key, f"remove the agent of {unit}", lines)
+        await self._script(key, f"remove the agent of {record.unit}", lines)
 
 
 async def _bring_over(old: Path, charm: Path, brought: Sequence[str]) -> None:
@@ -460,9 +467,19 @@ async def _bring_over(old: Path, charm: Path, brought: Sequence[str]) -> None:
     await asyncio.to_thread(remains.remove_tree, old)
 
 
+def _storage_folder(identity: str) -> str:
+    return f"{names.MACHINE_JUJU}/storage/{identity}"
+
+
+def _unlink_line(identity: str, location: str) -> str:
+    """Return the shell line that makes a storage's place free for another one."""
+    place, goal = shlex.quote(location), shlex.quote(_storage_folder(identity))
+    return f'[ "$(readlink {place})" != {goal} ] || rm {place}'
+
+
 def _storage_lines(identity: str, location: str) -> list[str]:
     """Return shell lines that make a storage's folder, at the place that the charm wants."""
-    folder = f"{names.MACHINE_JUJU}/storage/{identity}"
+    folder = _storage_folder(identity)
     lines = [f"mkdir -p {shlex.quote(folder)}"]
     if location != folder:
         place, goal = shlex.quote(location), shlex.quote(folder)

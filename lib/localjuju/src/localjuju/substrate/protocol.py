@@ -255,7 +255,9 @@ class Substrate(Protocol):
         """
         ...
 
-    async def remove_from_machine(self, model: str, unit: str, *, force: bool = False) -> None:
+    async def remove_from_machine(
+        self, model: str, unit: str, *, force: bool = False, keep_storage: bool = True
+    ) -> None:
         """Remove a unit's agent and its folders from its machine; a machine that is down boots.
 
         With `force` it stays down, and what fails on it is passed over.
