@@ -1,10 +1,12 @@
 """Machines and the units on them, with a Podman that is a few lines of Python."""
 
+import asyncio
 import dataclasses
 import json
 import os
 import shutil
-from collections.abc import Sequence
+import subprocess
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -28,6 +30,7 @@ class FakePodman:
         can_boot: Whether it starts.
         refuses: What a script on it complains about; empty: it does as it is told.
         scripts: What was run on it.
+        boots: What happens when it boots, once.
     """
 
     def __init__(self) -> None:
@@ -36,6 +39,7 @@ class FakePodman:
         self.can_boot = True
         self.refuses = ""
         self.scripts: list[str] = []
+        self.boots: Callable[[], object] = lambda: None
 
     async def run(self, argv: Sequence[str], stdin: bytes = b"", *, waits: bool = True) -> Done:
         if argv[0] == "cp":
@@ -46,6 +50,9 @@ class FakePodman:
         if verb == "ps":
             found = [{"State": self.state, "Pid": self.process, "Id": "1"}]
             return Done(0, json.dumps(found).encode(), b"")
+        if verb == "stop":
+            self.state = "exited"
+            return Done(0, b"", b"")
         if verb == "start":
             if not self.can_boot:
                 return Done(125, b"", b"Error: it does not start")
@@ -54,6 +61,9 @@ class FakePodman:
         assert verb == "exec", argv
         assert self.state == "running"
         if "is-active" in arguments:
+            self.boots()
+            await asyncio.sleep(0.05)
+            self.boots = lambda: None
             return Done(0, b"", b"")
         self.scripts.append(stdin.decode())
         return Done(1 if self.refuses else 0, b"", self.refuses.encode())
@@ -109,6 +119,26 @@ def is_left(machines: Machines, settings: Settings) -> bool:
     }
     assert len(found) == 1
     return found.pop()
+
+
+# --- A machine boots ---
+
+
+async def test_a_machine_that_ends_while_it_boots_is_begun_with_again(machines, podman, events):
+    with subprocess.Popen(["sleep", "60"]) as first:
+        podman.process, podman.boots = first.pid, first.kill
+        with pytest.raises(SubstrateError, match="machine 3 has ended while it booted"):
+            await machines.restart(KEY)
+    assert [(event.kind, event.machine, event.healthy) for event in events] == [
+        ("machine", "3", False)
+    ]
+    with subprocess.Popen(["sleep", "60"]) as second:
+        podman.process = second.pid
+        await machines.restart(KEY)
+        second.kill()
+        async with asyncio.timeout(5):
+            while len(events) < 2:
+                await asyncio.sleep(0.01)
 
 
 # --- A charm is refreshed ---

@@ -184,6 +184,9 @@ class Machines:
         self._hold(key, process)
         await self._plumb(key, process)
         await self._booted(key)
+        if key not in self._holders:
+            # Podman has started it again, with another process and all its routes.
+            raise SubstrateError(f"machine {key[1]} has ended while it booted")
 
     async def _plumb(self, key: Key, process: int) -> None:
         """Leave one way outwards, and let this host finish its checksums."""
