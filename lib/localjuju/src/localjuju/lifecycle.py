@@ -104,9 +104,19 @@ def forget_unit(model: Model, name: str, now: float) -> None:
         if name in relation.in_scope:
             relation.in_scope.remove(name)
         relation.principals.pop(name, None)
+    _cancel_tasks(model, name, "the unit was removed", now)
+
+
+def forget_machine(model: Model, number: str, now: float) -> None:
+    """Remove a machine that is gone, with the commands that were to be run on it."""
+    del model.machines[number]
+    _cancel_tasks(model, number, "the machine was removed", now)
+
+
+def _cancel_tasks(model: Model, holder: str, reason: str, now: float) -> None:
     for action in model.actions.values():
-        if action.unit == name and action.status in {"pending", "running"}:
-            action.status, action.message = "cancelled", "the unit was removed"
+        if action.unit == holder and action.status in {"pending", "running"}:
+            action.status, action.message = "cancelled", reason
             action.completed = now
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from localjuju import wanted
+from localjuju import lifecycle, wanted
 from localjuju.model import Action, Life, Machine, Model, Status
 from localjuju.substrate.protocol import SubstrateError
 from localjuju.worker import Surroundings
@@ -50,12 +50,20 @@ class MachineWorker:
 
     def _begin_tasks(self) -> None:
         """Begin the commands that operators want run on the machine; side by side."""
-        for action in self._model.actions.values():
-            if action.unit == self._machine.id and action.status == "pending":
-                action.status, action.started = "running", self._shared.clock.now()
-                task = asyncio.create_task(self._execute(action))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+        waiting = [
+            action
+            for action in self._model.actions.values()
+            if action.unit == self._machine.id and action.status == "pending"
+        ]
+        if not waiting:
+            return
+        for action in waiting:
+            action.status, action.started = "running", self._shared.clock.now()
+        self._shared.persist(self._model)  # before they begin: they may not run twice
+        for action in waiting:
+            task = asyncio.create_task(self._execute(action))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
     async def _execute(self, action: Action) -> None:
         command = str(action.parameters["command"])
@@ -108,7 +116,9 @@ class MachineWorker:
             self._log("WARNING", str(error))
             await self._pause()
             return False
-        del model.machines[machine.id]
+        for task in self._tasks:
+            task.cancel()
+        lifecycle.forget_machine(model, machine.id, self._shared.clock.now())
         self._log("INFO", "removed")
         self._shared.persist(model)
         return True

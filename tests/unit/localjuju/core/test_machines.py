@@ -414,6 +414,62 @@ async def test_commands_run_on_machines_as_tasks(yard):
     await yard.cloud.stop()
 
 
+def command(number: str, text: str = "hostname") -> Any:
+    return lambda model: changes.enqueue_on_machine(model, number, {"command": text}, 0.0)
+
+
+async def test_a_command_on_a_machine_does_not_run_twice_when_the_engine_dies(yard, monkeypatch):
+    begun: list[str] = []
+    reached = asyncio.Event()
+
+    async def endless(model: str, machine: str, argv: Any, stdin: bytes = b"") -> Any:
+        begun.append(argv[-1])
+        reached.set()
+        await asyncio.sleep(3600)
+
+    monkeypatch.setattr(yard.cloud.substrate, "run_on_machine", endless)
+    await started(yard)
+    await yard.change(lambda model: changes.add_machine(model, 0.0))
+    await yard.rest()
+    task = await yard.change(command("0"))
+    await asyncio.wait_for(reached.wait(), 5)
+    await yard.cloud.kill()
+    await started(yard)
+    await yard.rest()
+    found = yard.model.actions[task.id]
+    assert (found.status, found.message) == ("failed", "action terminated")
+    assert begun == ["hostname"]
+    await yard.cloud.stop()
+
+
+async def test_commands_on_a_machine_that_goes_are_cancelled(yard, monkeypatch):
+    ended = asyncio.Event()
+
+    async def endless(model: str, machine: str, argv: Any, stdin: bytes = b"") -> Any:
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            ended.set()
+
+    monkeypatch.setattr(yard.cloud.substrate, "run_on_machine", endless)
+    await started(yard)
+    await yard.change(lambda model: changes.add_machine(model, 0.0))
+    await yard.rest()
+    running = await yard.change(command("0"))
+    await yard.rest()
+    assert running.status == "running"
+    yard.broken["0"] = "gone"
+    yard.cloud.substrate.go_down("yard", "0")
+    waiting = await yard.change(command("0"))
+    await yard.change(lambda model: changes.remove_machine(model, "0", force=True))
+    yard.cloud.clock.advance(60.0)
+    await yard.cloud.engine.wait_until(lambda: not yard.model.machines, 5)
+    for task in (running, waiting):
+        assert (task.status, task.message) == ("cancelled", "the machine was removed")
+    await asyncio.wait_for(ended.wait(), 5)
+    await yard.cloud.stop()
+
+
 @pytest.fixture
 def model() -> Model:
     return Model(name="yard", uuid="11111111-2222-3333-4444-555555abcdef", type="iaas")
