@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 from pathlib import Path
 from typing import Any
@@ -261,6 +262,46 @@ async def test_a_hook_that_wants_a_restart_at_once_runs_again(yard):
     await yard.deploy("box")
     await yard.rest()
     assert runs == ["begun", "begun", "done"]
+    assert yard.cloud.substrate.restarted == ["0"]
+    await yard.cloud.stop()
+
+
+async def test_a_hook_that_fails_does_not_have_its_machine_restarted(yard):
+    runs = []
+
+    async def fails_once(hook):
+        if hook.name == "install":
+            await hook.run("juju-reboot")
+            runs.append(list(yard.cloud.substrate.restarted))
+            return 1 if len(runs) == 1 else 0
+
+    yard.cloud.substrate.charms = {"box": fails_once}
+    await started(yard)
+    await yard.deploy("box")
+    await yard.cloud.engine.wait_until(lambda: len(runs) == 1, 5)
+    yard.cloud.clock.advance(60.0)
+    await yard.rest()
+    assert runs == [[], []]
+    assert yard.cloud.substrate.restarted == ["0"]
+    await yard.cloud.stop()
+
+
+async def test_a_restart_at_once_counts_also_when_the_hook_ends_badly_by_itself(yard):
+    runs = []
+
+    async def at_once(hook):
+        if hook.name == "install":
+            runs.append("begun")
+            if len(runs) == 1:
+                with contextlib.suppress(asyncio.CancelledError):
+                    await hook.run("juju-reboot", "--now")
+                return 1
+
+    yard.cloud.substrate.charms = {"box": at_once}
+    await started(yard)
+    await yard.deploy("box")
+    await yard.rest()
+    assert runs == ["begun", "begun"]
     assert yard.cloud.substrate.restarted == ["0"]
     await yard.cloud.stop()
 
