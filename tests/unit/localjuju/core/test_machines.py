@@ -567,6 +567,18 @@ def test_the_range_of_a_space_is_kept_and_a_full_one_is_told(model):
     assert [interface.name for interface in held] == ["eth1"] * 3
     with pytest.raises(wanted.WantedError, match="no free address for machine 2 in space outer"):
         wanted.machine_spec(model, model.machines["2"], "x")
+    del model.machines["0"]
+    wanted.assign([model], "10.77.0.0/24", Path("/s"), (space,))
+    held = [machine.interfaces["outer"] for machine in model.machines.values()]
+    assert [interface.address for interface in held] == ["10.9.0.241", "10.9.0.240"]
+    wanted.machine_spec(model, model.machines["2"], "x")
+
+
+def test_a_machine_that_is_there_gets_no_further_interface(model):
+    changes.add_machine(model, 0.0)
+    for spaces in ((), (FAST,)):
+        wanted.assign([model], "10.77.0.0/24", Path("/s"), spaces)
+        assert list(model.machines["0"].interfaces) == [ALPHA]
 
 
 def test_a_machine_has_the_image_of_its_constraint_else_the_default(model):
