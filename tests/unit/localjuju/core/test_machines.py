@@ -373,6 +373,35 @@ async def test_a_subordinate_sees_only_its_principal_and_goes_with_it(yard):
     await yard.cloud.stop()
 
 
+async def test_a_machine_goes_also_when_a_subordinate_is_the_last_to_leave_it(yard, monkeypatch):
+    may_go = asyncio.Event()
+    remove = yard.cloud.substrate.remove_from_machine
+
+    async def slow(model: str, unit: str, **how: bool) -> None:
+        if unit == "lid/0":
+            await may_go.wait()
+        await remove(model, unit, **how)
+
+    monkeypatch.setattr(yard.cloud.substrate, "remove_from_machine", slow)
+    await started(yard)
+    await yard.deploy("box")
+    await yard.deploy("lid", 0, endpoints=BESIDE, subordinate=True)
+    await yard.relate("lid", "box")
+    await yard.rest()
+    yard.broken["0"] = "gone"
+    yard.cloud.substrate.go_down("yard", "0")
+    await yard.rest()
+    await yard.change(lambda model: changes.remove_named_unit(model, "box/0", force=True))
+    await yard.cloud.engine.wait_until(lambda: list(yard.model.units) == ["lid/0"], 5)
+    assert yard.model.machines["0"].life is Life.ALIVE
+    may_go.set()
+    await yard.cloud.engine.wait_until(lambda: not yard.model.units, 5)
+    yard.cloud.clock.advance(60.0)
+    await yard.cloud.engine.wait_until(lambda: not yard.model.machines, 5)
+    assert yard.model.applications["lid"].scale == 0
+    await yard.cloud.stop()
+
+
 async def test_subordinates_go_with_the_relation_and_come_back_with_it(yard):
     await started(yard)
     await yard.deploy("box", 2)
