@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import json
 import logging
-import os
 import shlex
 import shutil
 from collections.abc import Callable, Sequence
@@ -20,6 +19,7 @@ from localjuju.substrate import (
     agent_client,
     bridges,
     commands,
+    containers,
     host_state,
     hosts,
     names,
@@ -37,7 +37,6 @@ from localjuju.substrate.runner import Done, Runner
 
 _BOOTS_WITHIN = 90.0  # seconds until services can be started
 _LOOK_EVERY = 0.2
-_AGENT_ANSWERS_WITHIN = 20.0
 _AGENT_IS_THERE = 0.3
 _CALM = ("created", "running")
 _SETTLES = 0.5  # seconds that Podman gets to boot a machine again that has just ended
@@ -80,7 +79,7 @@ class Machines:
         self.records = records.load_machines(settings)
         self.units = records.load_machine_units(settings)
         self._locks: dict[Key, asyncio.Lock] = {}
-        self._holders: dict[Key, int] = {}  # descriptors of the machines' first processes
+        self._holders = containers.Holders(self._ended)
 
     def _lock(self, key: Key) -> asyncio.Lock:
         return self._locks.setdefault(key, asyncio.Lock())
@@ -156,11 +155,9 @@ class Machines:
         done = await self._runner.run(commands.create_machine(host, spec))
         if done.code == 0:
             return
-        exists = commands.podman(self._settings, "image", "exists", spec.image)
-        reason = done.reason
-        if (await self._runner.run(exists)).code != 0:
-            store = self._settings.store_root
-            reason = f"the image {spec.image} is not in {store}; build or load it first"
+        reason = await containers.why_not_made(
+            self._runner, self._settings, spec.image, done.reason
+        )
         raise SubstrateError(f"cannot make machine {spec.machine}: {reason}")
 
     async def _state(self, key: Key) -> dict[str, Any]:
@@ -181,9 +178,9 @@ class Machines:
             await self._runner.check(f"start machine {key[1]}", argv)
             state = await self._state(key)
         process = int(state["Pid"])
-        self._hold(key, process)
-        await self._plumb(key, process)
-        await self._booted(key)
+        if self._holders.hold(key, process):
+            await self._plumb(key, process)
+            await self._booted(key)
         if key not in self._holders:
             # Podman has started it again, with another process and all its routes.
             raise SubstrateError(f"machine {key[1]} has ended while it booted")
@@ -211,30 +208,12 @@ class Machines:
                 raise SubstrateError(f"machine {key[1]} has not booted in {_BOOTS_WITHIN:g} s")
             await asyncio.sleep(_LOOK_EVERY)
 
-    def _hold(self, key: Key, process: int) -> None:
-        """Watch a machine's first process: its end is the machine's."""
-        self._let_go(key)
-        try:
-            descriptor = os.pidfd_open(process)
-        except ProcessLookupError as error:
-            raise SubstrateError(f"machine {key[1]} has ended while it booted") from error
-        self._holders[key] = descriptor
-        asyncio.get_running_loop().add_reader(descriptor, self._ended, key)
-
     def _ended(self, key: Key) -> None:
-        self._let_go(key)
         self._emit(PodEvent("machine", key[0], "", machine=key[1], healthy=False))
-
-    def _let_go(self, key: Key) -> None:
-        descriptor = self._holders.pop(key, None)
-        if descriptor is not None:
-            asyncio.get_running_loop().remove_reader(descriptor)
-            os.close(descriptor)
 
     def close(self) -> None:
         """Stop watching the machines' first processes."""
-        for key in list(self._holders):
-            self._let_go(key)
+        self._holders.close()
 
     async def restart(self, key: Key) -> None:
         """Shut a machine down and boot it again.
@@ -276,7 +255,7 @@ class Machines:
         found: list[str] = []
         identities: list[str] = []
         for key in keys:
-            self._let_go(key)
+            self._holders.let_go(key)
             state = await self._state(key)
             found += [self._name(key)] if state else []
             identities += [state["Id"]] if state else []
@@ -339,13 +318,7 @@ class Machines:
             if held != record:
                 self.units[unit] = record
                 records.save_machine_unit(self._settings, record)
-        async with agent_client.watching(path, _AGENT_ANSWERS_WITHIN) as (hello, _):
-            found = hello["python"]
-        if spec.python and found != spec.python:
-            raise SubstrateError(
-                f"cannot run {spec.unit}: its charm is packed for Python {spec.python}, machine "
-                f"{spec.machine} has {found}; pack the charm for that one"
-            )
+        await containers.check_python(path, spec.unit, spec.python, f"machine {spec.machine}")
 
     def _record(self, spec: MachineUnitSpec, held: MachineUnitRecord | None) -> MachineUnitRecord:
         program = commands.agent_program(self._settings).read_bytes()
