@@ -122,7 +122,9 @@ def _join(consumer: Model, relation: Relation, offering: Model | None) -> list[M
     if offering is None:
         return [consumer] if _end(relation) else []
     if found is None:
-        if crossing.relation_id >= 0 or not _is_offered(offering, crossing, relation):
+        alien = _alien(relation, consumer)
+        endpoint = next(end.endpoint for end in relation.ends if end.app == alien)
+        if crossing.relation_id >= 0 or not _is_offered(offering, crossing, endpoint):
             return [consumer] if _end(relation) else []  # it was made once, and is gone
         if relation.life is not Life.ALIVE or offering.life is not Life.ALIVE:
             return [consumer] if _end(relation) else []
@@ -150,10 +152,11 @@ def _alien(relation: Relation, model: Model) -> str:
     return next(end.app for end in relation.ends if end.app not in model.applications)
 
 
-def _is_offered(offering: Model, crossing: Crossing, relation: Relation) -> bool:
+def _is_offered(offering: Model, crossing: Crossing, endpoint: str) -> bool:
+    """Tell whether an endpoint of the application behind a name is (still) offered."""
     return any(
         offer.uuid == crossing.offer
-        and any(end.endpoint in offer.endpoints for end in relation.ends)
+        and endpoint in offer.endpoints
         and offering.applications[offer.app].life is Life.ALIVE
         for offer in offering.offers.values()
         if offer.app in offering.applications

@@ -98,22 +98,35 @@ def forget_unit(model: Model, name: str, now: float) -> None:
     """
     secrets.unit_removed(model, name)
     unit = model.units.pop(name)
-    if unit.machine and not unit.principal:
+    if unit.machine:
         _let_machine_go(model, unit)
     for relation in model.relations.values():
         if name in relation.in_scope:
             relation.in_scope.remove(name)
         relation.principals.pop(name, None)
+    _cancel_tasks(model, name, "the unit was removed", now)
+
+
+def forget_machine(model: Model, number: str, now: float) -> None:
+    """Remove a machine that is gone, with the commands that were to be run on it."""
+    del model.machines[number]
+    _cancel_tasks(model, number, "the machine was removed", now)
+
+
+def _cancel_tasks(model: Model, holder: str, reason: str, now: float) -> None:
     for action in model.actions.values():
-        if action.unit == name and action.status in {"pending", "running"}:
-            action.status, action.message = "cancelled", "the unit was removed"
+        if action.unit == holder and action.status in {"pending", "running"}:
+            action.status, action.message = "cancelled", reason
             action.completed = now
 
 
 def _let_machine_go(model: Model, unit: Unit) -> None:
-    """Begin to remove a machine that has lost its last unit, as Juju does."""
+    """Begin to remove a machine that has lost its last unit, as Juju does.
+
+    By force a principal may go before its subordinates, which are the last then.
+    """
     app = model.applications.get(unit.app)
-    if app is not None:
+    if app is not None and not unit.principal:
         app.scale = sum(other.life is Life.ALIVE for other in model.units_of(unit.app))
     machine = model.machines.get(unit.machine)
     if machine is not None and not model.units_on(machine.id):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from localjuju import wanted
+from localjuju import lifecycle, wanted
 from localjuju.model import Action, Life, Machine, Model, Status
 from localjuju.substrate.protocol import SubstrateError
 from localjuju.worker import Surroundings
@@ -26,7 +26,6 @@ class MachineWorker:
 
     def __init__(self, shared: Surroundings, model: Model, machine: Machine) -> None:
         self.wake = asyncio.Event()
-        self.closing = False
         self._shared = shared
         self._model = model
         self._machine = machine
@@ -36,7 +35,7 @@ class MachineWorker:
     async def run(self) -> None:
         """Work until the machine is to go and nobody is on it, and it is gone."""
         machine, model = self._machine, self._model
-        while not self.closing:
+        while True:
             self.wake.clear()
             leaving = machine.life is not Life.ALIVE
             if leaving and not model.units_on(machine.id):
@@ -50,25 +49,29 @@ class MachineWorker:
 
     def _begin_tasks(self) -> None:
         """Begin the commands that operators want run on the machine; side by side."""
-        for action in self._model.actions.values():
-            if action.unit == self._machine.id and action.status == "pending":
-                action.status, action.started = "running", self._shared.clock.now()
-                task = asyncio.create_task(self._execute(action))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+        waiting = [
+            action
+            for action in self._model.actions.values()
+            if action.unit == self._machine.id and action.status == "pending"
+        ]
+        if not waiting:
+            return
+        for action in waiting:
+            action.status, action.started = "running", self._shared.clock.now()
+        self._shared.persist(self._model)  # before they begin: they may not run twice
+        for action in waiting:
+            task = asyncio.create_task(self._execute(action))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
     async def _execute(self, action: Action) -> None:
         command = str(action.parameters["command"])
-        given = action.parameters.get("timeout")
-        limit = float(given) if given else None
         try:
-            async with asyncio.timeout(limit):
-                code, out, err = await self._shared.substrate.run_on_machine(
-                    self._model.name, self._machine.id, ("/bin/bash", "-c", command)
-                )
-        except (SubstrateError, TimeoutError) as error:
-            action.status = "failed"
-            action.message = str(error) or f"timed out after {limit:g} s"
+            code, out, err = await self._shared.substrate.run_on_machine(
+                self._model.name, self._machine.id, ("/bin/bash", "-c", command)
+            )
+        except SubstrateError as error:
+            action.status, action.message = "failed", str(error)
         else:
             action.status = "completed" if code == 0 else "failed"
             action.message = "" if code == 0 else f"exit status {code}"
@@ -108,7 +111,9 @@ class MachineWorker:
             self._log("WARNING", str(error))
             await self._pause()
             return False
-        del model.machines[machine.id]
+        for task in self._tasks:
+            task.cancel()
+        lifecycle.forget_machine(model, machine.id, self._shared.clock.now())
         self._log("INFO", "removed")
         self._shared.persist(model)
         return True

@@ -62,9 +62,12 @@ def assign(
         for machine in model.machines.values():
             if not machine.interfaces:
                 machine.interfaces = {
-                    name: Interface(f"eth{number}", _free(net, span, taken[name]))
-                    for number, (name, net, span) in enumerate(nets)
+                    name: Interface(f"eth{number}", "") for number, (name, *_) in enumerate(nets)
                 }
+            for name, net, span in nets:
+                held = _in(machine, name)
+                if held is not None and not held.address:
+                    held.address = _free(net, span, taken[name])
         for unit in model.units.values():
             if unit.machine:
                 unit.address = model.machines[unit.machine].address

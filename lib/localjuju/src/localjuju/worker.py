@@ -252,13 +252,14 @@ class UnitWorker:
         unit, model, substrate = self._unit, self._model, self._shared.substrate
         substrate.unwatch(model.name, unit.name)
         while True:
+            keep = not unit.destroy_storage
             try:
                 if unit.machine:
-                    await substrate.remove_from_machine(model.name, unit.name)
-                else:
-                    await substrate.remove_pod(
-                        model.name, unit.name, keep_storage=not unit.destroy_storage
+                    await substrate.remove_from_machine(
+                        model.name, unit.name, force=unit.force, keep_storage=keep
                     )
+                else:
+                    await substrate.remove_pod(model.name, unit.name, keep_storage=keep)
                 break
             except SubstrateError as error:
                 self._log("WARNING", "pod", str(error))
@@ -374,8 +375,10 @@ class UnitWorker:
             finally:
                 self._server.unregister(context.context_id)
                 self._context = None
-        self._finish(operation, context, result, error, began)
-        if context.reboot and unit.machine:
+        if context.reboot == "now":  # which ends the hook, however far it came by itself
+            result = dataclasses.replace(result, exit_code=None)
+        outcome = self._finish(operation, context, result, error, began)
+        if context.reboot == "now" or (context.reboot and outcome == "committed"):
             await self._restart_machine()
 
     def _finish(
@@ -385,8 +388,12 @@ class UnitWorker:
         result: DispatchResult,
         error: str,
         began: float,
-    ) -> None:
-        """Take the end of a dispatch into the model: one transaction, without a pause."""
+    ) -> str:
+        """Take the end of a dispatch into the model: one transaction, without a pause.
+
+        Returns:
+            What became of it: `committed`, `failed` or `requeued`.
+        """
         unit, model, now = self._unit, self._model, self._shared.clock.now()
         name = operation.hook.name
         if operation.hook.kind is HookKind.ACTION and result.exit_code is not None and not error:
@@ -430,6 +437,7 @@ class UnitWorker:
                 warm=result.warm,
             ),
         )
+        return outcome
 
     def _argv(self, operation: Operation) -> tuple[str, ...] | None:
         """Return what to run; None when the charm has nothing for this hook."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import inspect
 import struct
 from collections.abc import (
     AsyncIterator,
@@ -196,6 +195,7 @@ class FakeSubstrate:
         charms: Application → its code; returns the exit status, None means 0.
         dispatched: What was begun, as (unit, hook).
         broken: Unit → why its pod cannot come up.
+        destroyed: Units that went with their storage.
     """
 
     def __init__(self) -> None:
@@ -207,6 +207,7 @@ class FakeSubstrate:
         self.restarted: list[str] = []
         self.sockets: dict[tuple[str, str], Path] = {}
         self.removed: list[str] = []
+        self.destroyed: list[str] = []
         self.broken: dict[str, str] = {}
         self.services: list[list[ServiceSpec]] = []
         self.watched: dict[str, dict[str, str]] = {}
@@ -285,8 +286,13 @@ class FakeSubstrate:
         boot = f"machine-{self.boots}"
         self.queue.put_nowait(PodEvent("charm-started", spec.model, spec.unit, boot_id=boot))
 
-    async def remove_from_machine(self, model: str, unit: str) -> None:
-        await self.remove_pod(model, unit)
+    async def remove_from_machine(
+        self, model: str, unit: str, *, force: bool = False, keep_storage: bool = True
+    ) -> None:
+        machine = getattr(self.pods.get((model, unit)), "machine", "")
+        if machine in self.broken and not force:
+            raise SubstrateError(self.broken[machine])
+        await self.remove_pod(model, unit, keep_storage=keep_storage)
 
     def machine_argv(
         self, model: str, machine: str, argv: Sequence[str], *, tty: bool = False
@@ -301,6 +307,7 @@ class FakeSubstrate:
     async def remove_pod(self, model: str, unit: str, *, keep_storage: bool = True) -> None:
         self.pods.pop((model, unit), None)
         self.removed.append(unit)
+        self.destroyed += [] if keep_storage else [unit]
 
     async def dispatch(self, dispatch: Dispatch) -> DispatchResult:
         unit = dispatch.unit
@@ -526,12 +533,3 @@ def killed() -> type[Exception]:
 @pytest.fixture(scope="session")
 def command_failed() -> type[Exception]:
     return CommandFailedError
-
-
-def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
-    """Run tests that are coroutines."""
-    if not inspect.iscoroutinefunction(pyfuncitem.obj):
-        return None
-    names = pyfuncitem._fixtureinfo.argnames
-    asyncio.run(pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in names}))
-    return True

@@ -330,6 +330,17 @@ async def test_two_applications_of_one_model_are_told_apart(pair):
         assert len(changes.connections(offering, offering.offers["gift"])) == 2
 
 
+async def test_an_endpoint_that_is_no_longer_offered_is_not_used(pair):
+    async with pair.cloud.running():
+        await pair.set_up()
+        await pair.cloud.engine.change(
+            OFFERING, lambda m: changes.add_offer(m, "db", ["take"], "gift", uuid="")
+        )
+        await pair.integrate()  # its own endpoint has the name of the one that is offered now
+        assert all(not model.relations for model in pair.models.values())
+        assert pair.hooks("db/0") == []
+
+
 @pytest.mark.parametrize("stored", [0, 1, 2, 3])
 async def test_what_a_dead_engine_did_not_bring_across_the_next_one_does(pair, stored):
     """The models are stored one after the other; the engine may end after any of them."""

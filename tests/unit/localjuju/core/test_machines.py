@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 from pathlib import Path
 from typing import Any
@@ -178,6 +179,22 @@ async def test_numbers_are_never_given_again_and_an_empty_machine_goes(yard):
     await yard.cloud.stop()
 
 
+async def test_a_unit_takes_its_storage_along_only_if_that_is_wanted(yard):
+    await started(yard)
+    await yard.deploy("box", 2, storage={"data": StorageSpec("data", location="/srv/data")})
+    await yard.rest()
+    for name, wanted_so in (("box/0", False), ("box/1", True)):
+        await yard.change(
+            lambda model, n=name, d=wanted_so: changes.remove_named_unit(
+                model, n, destroy_storage=d
+            )
+        )
+    await yard.rest()
+    assert not yard.model.units
+    assert yard.cloud.substrate.destroyed == ["box/1"]
+    await yard.cloud.stop()
+
+
 async def test_a_machine_with_two_units_stays_when_one_goes(yard):
     await started(yard)
     await yard.deploy("box")
@@ -249,6 +266,46 @@ async def test_a_hook_that_wants_a_restart_at_once_runs_again(yard):
     await yard.cloud.stop()
 
 
+async def test_a_hook_that_fails_does_not_have_its_machine_restarted(yard):
+    runs = []
+
+    async def fails_once(hook):
+        if hook.name == "install":
+            await hook.run("juju-reboot")
+            runs.append(list(yard.cloud.substrate.restarted))
+            return 1 if len(runs) == 1 else 0
+
+    yard.cloud.substrate.charms = {"box": fails_once}
+    await started(yard)
+    await yard.deploy("box")
+    await yard.cloud.engine.wait_until(lambda: len(runs) == 1, 5)
+    yard.cloud.clock.advance(60.0)
+    await yard.rest()
+    assert runs == [[], []]
+    assert yard.cloud.substrate.restarted == ["0"]
+    await yard.cloud.stop()
+
+
+async def test_a_restart_at_once_counts_also_when_the_hook_ends_badly_by_itself(yard):
+    runs = []
+
+    async def at_once(hook):
+        if hook.name == "install":
+            runs.append("begun")
+            if len(runs) == 1:
+                with contextlib.suppress(asyncio.CancelledError):
+                    await hook.run("juju-reboot", "--now")
+                return 1
+
+    yard.cloud.substrate.charms = {"box": at_once}
+    await started(yard)
+    await yard.deploy("box")
+    await yard.rest()
+    assert runs == ["begun", "begun"]
+    assert yard.cloud.substrate.restarted == ["0"]
+    await yard.cloud.stop()
+
+
 async def test_a_refresh_replaces_files_without_a_stop(yard):
     await started(yard)
     await yard.deploy("box")
@@ -313,6 +370,35 @@ async def test_a_subordinate_sees_only_its_principal_and_goes_with_it(yard):
     assert (gone, "beside-relation-broken") in done
     assert [unit.principal for unit in yard.model.units_of("lid")] == ["box/1"]
     assert list(yard.model.machines) == ["1"]
+    await yard.cloud.stop()
+
+
+async def test_a_machine_goes_also_when_a_subordinate_is_the_last_to_leave_it(yard, monkeypatch):
+    may_go = asyncio.Event()
+    remove = yard.cloud.substrate.remove_from_machine
+
+    async def slow(model: str, unit: str, **how: bool) -> None:
+        if unit == "lid/0":
+            await may_go.wait()
+        await remove(model, unit, **how)
+
+    monkeypatch.setattr(yard.cloud.substrate, "remove_from_machine", slow)
+    await started(yard)
+    await yard.deploy("box")
+    await yard.deploy("lid", 0, endpoints=BESIDE, subordinate=True)
+    await yard.relate("lid", "box")
+    await yard.rest()
+    yard.broken["0"] = "gone"
+    yard.cloud.substrate.go_down("yard", "0")
+    await yard.rest()
+    await yard.change(lambda model: changes.remove_named_unit(model, "box/0", force=True))
+    await yard.cloud.engine.wait_until(lambda: list(yard.model.units) == ["lid/0"], 5)
+    assert yard.model.machines["0"].life is Life.ALIVE
+    may_go.set()
+    await yard.cloud.engine.wait_until(lambda: not yard.model.units, 5)
+    yard.cloud.clock.advance(60.0)
+    await yard.cloud.engine.wait_until(lambda: not yard.model.machines, 5)
+    assert yard.model.applications["lid"].scale == 0
     await yard.cloud.stop()
 
 
@@ -398,6 +484,62 @@ async def test_commands_run_on_machines_as_tasks(yard):
     await yard.cloud.stop()
 
 
+def command(number: str, text: str = "hostname") -> Any:
+    return lambda model: changes.enqueue_on_machine(model, number, {"command": text}, 0.0)
+
+
+async def test_a_command_on_a_machine_does_not_run_twice_when_the_engine_dies(yard, monkeypatch):
+    begun: list[str] = []
+    reached = asyncio.Event()
+
+    async def endless(model: str, machine: str, argv: Any, stdin: bytes = b"") -> Any:
+        begun.append(argv[-1])
+        reached.set()
+        await asyncio.sleep(3600)
+
+    monkeypatch.setattr(yard.cloud.substrate, "run_on_machine", endless)
+    await started(yard)
+    await yard.change(lambda model: changes.add_machine(model, 0.0))
+    await yard.rest()
+    task = await yard.change(command("0"))
+    await asyncio.wait_for(reached.wait(), 5)
+    await yard.cloud.kill()
+    await started(yard)
+    await yard.rest()
+    found = yard.model.actions[task.id]
+    assert (found.status, found.message) == ("failed", "action terminated")
+    assert begun == ["hostname"]
+    await yard.cloud.stop()
+
+
+async def test_commands_on_a_machine_that_goes_are_cancelled(yard, monkeypatch):
+    ended = asyncio.Event()
+
+    async def endless(model: str, machine: str, argv: Any, stdin: bytes = b"") -> Any:
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            ended.set()
+
+    monkeypatch.setattr(yard.cloud.substrate, "run_on_machine", endless)
+    await started(yard)
+    await yard.change(lambda model: changes.add_machine(model, 0.0))
+    await yard.rest()
+    running = await yard.change(command("0"))
+    await yard.rest()
+    assert running.status == "running"
+    yard.broken["0"] = "gone"
+    yard.cloud.substrate.go_down("yard", "0")
+    waiting = await yard.change(command("0"))
+    await yard.change(lambda model: changes.remove_machine(model, "0", force=True))
+    yard.cloud.clock.advance(60.0)
+    await yard.cloud.engine.wait_until(lambda: not yard.model.machines, 5)
+    for task in (running, waiting):
+        assert (task.status, task.message) == ("cancelled", "the machine was removed")
+    await asyncio.wait_for(ended.wait(), 5)
+    await yard.cloud.stop()
+
+
 @pytest.fixture
 def model() -> Model:
     return Model(name="yard", uuid="11111111-2222-3333-4444-555555abcdef", type="iaas")
@@ -454,6 +596,18 @@ def test_the_range_of_a_space_is_kept_and_a_full_one_is_told(model):
     assert [interface.name for interface in held] == ["eth1"] * 3
     with pytest.raises(wanted.WantedError, match="no free address for machine 2 in space outer"):
         wanted.machine_spec(model, model.machines["2"], "x")
+    del model.machines["0"]
+    wanted.assign([model], "10.77.0.0/24", Path("/s"), (space,))
+    held = [machine.interfaces["outer"] for machine in model.machines.values()]
+    assert [interface.address for interface in held] == ["10.9.0.241", "10.9.0.240"]
+    wanted.machine_spec(model, model.machines["2"], "x")
+
+
+def test_a_machine_that_is_there_gets_no_further_interface(model):
+    changes.add_machine(model, 0.0)
+    for spaces in ((), (FAST,)):
+        wanted.assign([model], "10.77.0.0/24", Path("/s"), spaces)
+        assert list(model.machines["0"].interfaces) == [ALPHA]
 
 
 def test_a_machine_has_the_image_of_its_constraint_else_the_default(model):

@@ -274,8 +274,10 @@ class HostSubstrate:
         shutil.copytree(spec.charm_dir, charm, symlinks=True, dirs_exist_ok=True)
         self._queue.put_nowait(PodEvent("charm-started", spec.model, spec.unit, boot_id="1"))
 
-    async def remove_from_machine(self, model: str, unit: str) -> None:
-        await self.remove_pod(model, unit)
+    async def remove_from_machine(
+        self, model: str, unit: str, *, force: bool = False, keep_storage: bool = True
+    ) -> None:
+        await self.remove_pod(model, unit, keep_storage=keep_storage)
 
     def machine_argv(
         self, model: str, machine: str, argv: Sequence[str], *, tty: bool = False

@@ -219,6 +219,20 @@ def test_relations_are_removed_by_ends_or_number(deployed: Model) -> None:
     refused(deployed, "peer relation", lambda m: changes.remove_relation(m, "0"))
 
 
+# --- Offers ---
+
+
+def test_an_offer_is_made_and_updated_with_known_access_only(deployed: Model) -> None:
+    def offer(access: str) -> Callable[[Model], Any]:
+        return lambda m: changes.add_offer(m, "paint", ["colour"], uuid="1", users={"bob": access})
+
+    refused(deployed, '"paint" offer access not valid', offer("paint"))
+    offer("read")(deployed)
+    refused(deployed, '"all" offer access not valid', offer("all"))
+    offer("consume")(deployed)
+    assert deployed.offers["paint"].users == {"admin": "admin", "bob": "consume"}
+
+
 # --- Units ---
 
 

@@ -19,6 +19,7 @@ from lightkube.types import PatchType
 
 from localjuju import wanted
 from localjuju.kubernetes import Request, answer, balanced_ports, open_accounts
+from localjuju.kubernetes._objects import KINDS, write
 from localjuju.store import Store
 
 
@@ -53,12 +54,51 @@ def test_a_load_balancer_that_cannot_be_has_no_address(client, model, service):
     assert balanced_ports(model) == {}
 
 
-@pytest.mark.parametrize("ports", ["80", ["80"], [{"port": "80"}], {"port": 80}, [{}]])
-def test_ports_that_are_none_open_nothing(model, ports):
-    spec = {"type": "LoadBalancer", "selector": {"app.kubernetes.io/name": "web"}, "ports": ports}
-    path, body = "/api/v1/namespaces/shop/services/web", json.dumps({"spec": spec}).encode()
-    request = Request("PATCH", path, {}, PatchType.MERGE.value, body)
-    assert answer(model, model.applications["web"], request, 0.0).code == 200
+SERVICE = "/api/v1/namespaces/shop/services/web"
+
+
+def spec_with(ports: object) -> dict[str, object]:
+    return {"type": "LoadBalancer", "selector": {"app.kubernetes.io/name": "web"}, "ports": ports}
+
+
+@pytest.mark.parametrize("port", [70000, 0, -1, True, "80", 80.5, None])
+@pytest.mark.parametrize("verb", ["create", "patch", "apply"])
+def test_a_port_that_is_none_is_refused_in_kubernetes_words(model, port, verb):
+    body = {"spec": spec_with([{"port": 80}, {"port": port}])}
+    request = {
+        "create": Request("POST", SERVICE.removesuffix("/web"), {}, body=encoded(body, "lb")),
+        "patch": Request("PATCH", SERVICE, {}, PatchType.MERGE.value, encoded(body)),
+        "apply": Request(
+            "PATCH", SERVICE, {"fieldManager": "me"}, PatchType.APPLY.value, encoded(body)
+        ),
+    }[verb]
+    with pytest.raises(Exception) as caught:
+        answer(model, model.applications["web"], request, 0.0)
+    assert (caught.value.code, caught.value.reason) == (422, "Invalid")
+    assert str(caught.value) == (
+        f'Service "{"lb" if verb == "create" else "web"}" is invalid: spec.ports[1].port: '
+        f"Invalid value: {json.dumps(port or 0)}: must be between 1 and 65535, inclusive"
+    )
+    assert model.objects == {}
+
+
+def encoded(body: dict[str, dict[str, object]], name: str = "web") -> bytes:
+    return json.dumps(body | {"metadata": {"name": name}}).encode()
+
+
+@pytest.mark.parametrize("ports", ["80", ["80"], {"port": 80}])
+def test_ports_that_are_no_list_of_objects_are_refused(model, ports):
+    body = json.dumps({"spec": spec_with(ports)}).encode()
+    request = Request("PATCH", SERVICE, {}, PatchType.MERGE.value, body)
+    with pytest.raises(Exception, match=r"spec\.ports is no list of objects") as caught:
+        answer(model, model.applications["web"], request, 0.0)
+    assert (caught.value.code, caught.value.reason) == (400, "BadRequest")
+
+
+@pytest.mark.parametrize("port", [70000, 0, True, "80", None])
+def test_a_port_that_an_older_engine_has_stored_opens_nothing(model, port):
+    body = {"spec": spec_with([{"port": port}])}
+    write(KINDS["", "v1", "services"], model, "lb", body, None, now="")
     web = next(s for s in wanted.service_specs([model]) if s.app == "web")
     assert web.ports == ("80/tcp",)
 
@@ -268,6 +308,31 @@ def test_what_is_not_there_is_refused_in_kubernetes_words(model):
     elsewhere = b'{"metadata": {"name": "a", "namespace": "other"}}'
     assert refused("POST", services, body=elsewhere) == (400, "BadRequest")
     assert model.objects == {}
+
+
+@pytest.mark.parametrize(
+    "value", ["2026-01-01", "!!set {a}", "!!binary aGk=", ".nan", "&a [*a]", "{2026-01-01: x}"]
+)
+def test_yaml_that_is_no_json_is_refused(model, value):
+    body = f"metadata: {{name: c}}\ndata: {{key: {value}}}\n".encode()
+    path = "/api/v1/namespaces/shop/configmaps/c"
+    request = Request("PATCH", path, {"fieldManager": "me"}, PatchType.APPLY.value, body)
+    with pytest.raises(Exception, match="the body cannot be read") as caught:
+        answer(model, model.applications["web"], request, 0.0)
+    assert (caught.value.code, caught.value.reason) == (400, "BadRequest")
+    assert model.objects == {}
+
+
+def test_half_a_character_is_refused(model):
+    request = Request(
+        "POST",
+        "/api/v1/namespaces/shop/configmaps",
+        {},
+        body=b'{"metadata": {"name": "c"}, "data": {"k": "\\ud800"}}',
+    )
+    with pytest.raises(Exception, match="the body cannot be read") as caught:
+        answer(model, model.applications["web"], request, 0.0)
+    assert caught.value.code == 400
 
 
 def test_objects_are_stored_with_the_model_and_go_with_it(client, model, tmp_path):

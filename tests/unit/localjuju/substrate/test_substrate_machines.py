@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import fcntl
 import json
 import os
 import subprocess
@@ -12,7 +13,7 @@ import pytest
 from localjuju.settings import Settings, Space
 from localjuju.substrate import bridges, commands, host_state, machines, names, records
 from localjuju.substrate.commands import Host
-from localjuju.substrate.protocol import MachineInterface, MachineSpec
+from localjuju.substrate.protocol import MachineInterface, MachineSpec, SubstrateError
 
 FAST = Space("fast", "10.78.0.0/24")
 OUTER = Space("outer", "10.8.0.0/24", gateway=True, first="10.8.0.240")
@@ -82,7 +83,8 @@ def test_machines_and_units_are_remembered(settings):
     record = records.MachineRecord("yard", "3", "juju-abcdef-3", {"alpha": "10.70.4.1"})
     names.machine_dir(settings, "yard", "3").mkdir(parents=True)
     records.save_machine(settings, record)
-    unit = records.MachineUnitRecord("yard", "box/0", "3", "digest", ("dispatch",))
+    storage = (("data/0", "/srv/data"),)
+    unit = records.MachineUnitRecord("yard", "box/0", "3", "digest", ("dispatch",), storage)
     records.save_machine_unit(settings, unit)
     assert records.load_machines(settings) == {("yard", "3"): record}
     assert records.load_machine_units(settings) == {("yard", "box/0"): unit}
@@ -125,6 +127,11 @@ def test_storage_is_where_the_charm_wants_it_and_two_do_not_share_a_place(tmp_pa
     second = run_lines(machines._storage_lines("data/1", "/srv/data"), tmp_path)
     assert second.returncode == 1
     assert "is the place of another storage" in second.stderr
+    for identity, is_left in (("data/1", True), ("data/0", False), ("data/0", False)):
+        line = machines._unlink_line(identity, "/srv/data")
+        assert run_lines([line], tmp_path).returncode == 0
+        assert (tmp_path / "srv/data").is_symlink() is is_left
+    assert (tmp_path / "juju/storage/data/0/file").read_text() == "kept"
     (tmp_path / "srv/full").mkdir()
     (tmp_path / "srv/full/file").touch()
     assert run_lines(machines._storage_lines("data/2", "/srv/full"), tmp_path).returncode == 1
@@ -209,6 +216,52 @@ def test_the_first_machine_notes_the_host_and_the_last_instance_clears_the_note(
     assert not note.exists()
     assert asyncio.run(host_state.restore(NoRunner(), other)) == []
     assert not note.exists()
+
+
+def test_the_note_stays_until_the_host_is_as_it_was(with_spaces, tmp_path, monkeypatch):
+    note, mounts = tmp_path / "run" / "host.json", tmp_path / "mountinfo"
+    monkeypatch.setattr(names, "runtime_dir", lambda _: tmp_path / "run" / "x")
+    monkeypatch.setattr(host_state, "_MOUNTS", mounts)
+    note.parent.mkdir()
+    text = json.dumps({"keys": {}, "delegating": [], "instances": ["here"]})
+    note.write_text(text)
+    mounts.write_text("30 25 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw,nsdelegate\n")
+
+    class Runner:
+        def __init__(self) -> None:
+            self.fails = True
+
+        async def check(self, what: str, argv: object) -> bytes:
+            assert note.read_text() == text
+            if self.fails:
+                raise SubstrateError(f"cannot {what}")
+            return b""
+
+    runner = Runner()
+    with pytest.raises(SubstrateError, match="cannot mount /sys/fs/cgroup as it was"):
+        asyncio.run(host_state.restore(runner, with_spaces))
+    runner.fails = False
+    restored = asyncio.run(host_state.restore(runner, with_spaces))
+    assert restored == ["mount option nsdelegate of /sys/fs/cgroup"]
+    assert not note.exists()
+
+
+def test_a_note_that_went_while_one_waited_for_it_is_written_anew(
+    with_spaces, tmp_path, monkeypatch
+):
+    note = tmp_path / "run" / "host.json"
+    monkeypatch.setattr(names, "runtime_dir", lambda _: tmp_path / "run" / "x")
+    turns = []
+
+    def waited(file: object, what: int) -> None:
+        turns.append(what)
+        if len(turns) == 1:
+            note.unlink()  # by the last instance that had it
+
+    monkeypatch.setattr(fcntl, "flock", waited)
+    host_state.record(with_spaces)
+    assert json.loads(note.read_text())["instances"] == ["here"]
+    assert len(turns) == 2
 
 
 def test_a_bridge_that_is_not_there_has_nothing_to_turn_off():

@@ -93,7 +93,7 @@ def add_offer(
     """Offer endpoints of an application; an offer of it that is there gets these endpoints.
 
     Raises:
-        ChangeError: No such application or endpoint, or the name is taken or not valid.
+        ChangeError: No such application, endpoint or access, or the name is taken or not valid.
     """
     alive_application(model, app)
     name = name or app
@@ -108,6 +108,7 @@ def add_offer(
             )
     if not _NAME.fullmatch(name):
         raise ChangeError(f'offer name "{name}" not valid')
+    access = _checked_users(users or {})
     held = model.offers.get(name)
     if held is not None and held.app != app:
         raise ChangeError(f'cannot add application offer "{name}": it offers "{held.app}"')
@@ -119,10 +120,10 @@ def add_offer(
                 f'cannot update application offer "{name}": endpoint "{lost[0]}" is in use'
             )
         held.endpoints = list(dict.fromkeys(endpoints))
-        held.users.update(users or {})
+        held.users.update(access)
         return held
     made = Offer(name, uuid, app, list(dict.fromkeys(endpoints)), now)
-    made.users = {identity.USER: "admin", **_checked_users(users or {})}
+    made.users = {identity.USER: "admin", **access}
     model.offers[name] = made
     return made
 

@@ -13,6 +13,7 @@ from localjuju.kubernetes._objects import KINDS, Data, matches, names_of, sectio
 from localjuju.model import Application, Model
 
 _SERVICES = KINDS["", "v1", "services"]
+_HIGHEST_PORT = 65535
 
 
 def with_address(model: Model, service: Data) -> Data:
@@ -65,6 +66,11 @@ def _ports(service: Data) -> list[Data]:
 def _is_plain(service: Data) -> bool:
     """Tell whether every port leads to the same one in the pods: no other is forwarded here."""
     return all(
-        isinstance(port.get("port"), int) and port.get("targetPort", port["port"]) == port["port"]
+        is_port(port.get("port")) and port.get("targetPort", port["port"]) == port["port"]
         for port in _ports(service)
     )
+
+
+def is_port(value: object) -> bool:
+    """Tell whether a value is the number of a port; to Python, `true` is a number, too."""
+    return type(value) is int and 1 <= value <= _HIGHEST_PORT

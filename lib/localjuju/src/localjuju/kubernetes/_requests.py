@@ -15,7 +15,7 @@ from typing import Any, cast
 
 import yaml
 
-from localjuju.kubernetes._balancers import with_address
+from localjuju.kubernetes._balancers import is_port, with_address
 from localjuju.kubernetes._derived import derived, timestamp
 from localjuju.kubernetes._objects import (
     KINDS,
@@ -237,7 +237,9 @@ def _create(target: _Target, request: Request) -> Answer:
             f'{target.kind.plural} "{name}" already exists',
             {"name": name, "kind": target.kind.plural},
         )
-    write(target.kind, target.model, name, clean(body), None, now=target.now)
+    body = clean(body)
+    _check_ports(target, body)
+    write(target.kind, target.model, name, body, None, now=target.now)
     return Answer(201, target.shown(), wrote=True)
 
 
@@ -260,6 +262,7 @@ def _patch(target: _Target, request: Request) -> Answer:
             f"{_MERGE}, {_STRATEGIC}, {_APPLY}",
         )
     fresh = overlay(kept, body) if mine is not None else cast(Data, merge(kept, body))
+    _check_ports(target, fresh)
     write(kind, model, name, fresh, mine, now=target.now)
     return Answer(200, target.shown(), wrote=True)
 
@@ -284,6 +287,7 @@ def _applied(target: _Target, request: Request, body: Data, kept: Data) -> Answe
     applied[manager] = config
     kept = cast(Data, merge(kept, away))
     fresh = overlay(kept, config) if mine is not None else cast(Data, merge(kept, config))
+    _check_ports(target, fresh)
     write(kind, model, name, fresh, mine, now=target.now, applied=applied)
     return Answer(201 if is_new else 200, target.shown(), wrote=True)
 
@@ -320,11 +324,37 @@ def _parsed(request: Request) -> Data:
             if request.content_type.startswith(_APPLY)
             else json.loads(request.body)
         )
-    except (ValueError, yaml.YAMLError) as error:
+        # YAML has dates and sets, both have numbers and characters that no store takes.
+        found = json.loads(json.dumps(found, allow_nan=False, ensure_ascii=False).encode())
+    except (TypeError, ValueError, yaml.YAMLError) as error:
         raise ApiError(400, "BadRequest", f"the body cannot be read: {error}") from error
     if not isinstance(found, dict):
         raise ApiError(400, "BadRequest", "the body is not an object")
     return cast(Data, found)
+
+
+def _check_ports(target: _Target, body: Data) -> None:
+    """Refuse a service with a port that is none.
+
+    Raises:
+        ApiError: It has one.
+    """
+    kind, name, found = target.kind, target.name, section(body, "spec").get("ports")
+    if kind.plural != "services" or found is None:
+        return
+    if not isinstance(found, list) or not all(isinstance(p, dict) for p in cast(list[Any], found)):
+        text = f'{kind.name} in version "{kind.version}" cannot be handled as a {kind.name}'
+        raise ApiError(400, "BadRequest", f"{text}: spec.ports is no list of objects")
+    for index, port in enumerate(cast(list[Data], found)):
+        number = port.get("port") or 0
+        if not is_port(number):
+            raise ApiError(
+                422,
+                "Invalid",
+                f'{kind.name} "{name}" is invalid: spec.ports[{index}].port: Invalid value: '
+                f"{json.dumps(number)}: must be between 1 and 65535, inclusive",
+                {"name": name, "kind": kind.name},
+            )
 
 
 def _checked_name(target: _Target, name: str, body: Data) -> str:

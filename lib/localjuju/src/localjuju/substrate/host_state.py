@@ -14,7 +14,7 @@ import os
 import stat
 from collections.abc import Generator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TextIO, cast
 
 from localjuju.settings import Settings
 from localjuju.substrate import names
@@ -69,14 +69,26 @@ def delegating(mounts: str) -> list[str]:
     return found
 
 
+def _locked(path: Path) -> TextIO:
+    """Open the note, alone. Whoever waited for that may have got one that was removed since."""
+    while True:
+        file = path.open("a+", encoding="ascii")
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if os.fstat(file.fileno()).st_nlink:
+            return file
+        file.close()
+
+
 @contextlib.contextmanager
 def _note(settings: Settings) -> Generator[dict[str, Any]]:
-    """Open the host's note, alone; what is in it at the end is written back."""
+    """Open the host's note, alone; what is in it at the end is written back.
+
+    On an exception it stays as it was.
+    """
     folder = names.runtime_dir(settings).parent
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = folder / "host.json"
-    with path.open("a+", encoding="ascii") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with _locked(path) as file:
         file.seek(0)
         text = file.read()
         note = cast(dict[str, Any], json.loads(text)) if text else {}
@@ -100,21 +112,28 @@ def record(settings: Settings) -> None:
 
 
 async def restore(runner: Runner, settings: Settings) -> list[str]:
-    """Put the host back as it was, if no other instance has machines; return what differed."""
+    """Put the host back as it was, if no other instance has machines; return what differed.
+
+    The note is cleared last: what is cut off, or fails, is done by the next call.
+
+    Raises:
+        SubstrateError: A file system cannot be mounted as it was.
+    """
     with _note(settings) as note:
-        instances = [name for name in note.get("instances", ()) if name != settings.instance]
+        if not note:
+            return []
+        instances = [name for name in note["instances"] if name != settings.instance]
         if instances:
             note["instances"] = instances
             return []
-        before = dict(note)
+        restored = _restore_keys(note["keys"])
+        for place in delegating(_MOUNTS.read_text()):
+            if place not in note["delegating"]:
+                # The source must be named, or the option stays.
+                remount = ("mount", "-t", "cgroup2", "-o", "remount,rw", "cgroup2", place)
+                await runner.check(f"mount {place} as it was", remount)
+                restored.append(f"mount option {_OPTION} of {place}")
         note.clear()
-    restored = _restore_keys(before.get("keys", {})) if before else []
-    for place in delegating(_MOUNTS.read_text()) if before else ():
-        if place not in before["delegating"]:
-            # The source must be named, or the option stays.
-            remount = ("mount", "-t", "cgroup2", "-o", "remount,rw", "cgroup2", place)
-            await runner.check(f"mount {place} as it was", remount)
-            restored.append(f"mount option {_OPTION} of {place}")
     return restored
 
 

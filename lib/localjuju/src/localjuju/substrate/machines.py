@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import json
 import logging
-import os
 import shlex
 import shutil
 from collections.abc import Callable, Sequence
@@ -20,6 +19,7 @@ from localjuju.substrate import (
     agent_client,
     bridges,
     commands,
+    containers,
     host_state,
     hosts,
     names,
@@ -37,7 +37,6 @@ from localjuju.substrate.runner import Done, Runner
 
 _BOOTS_WITHIN = 90.0  # seconds until services can be started
 _LOOK_EVERY = 0.2
-_AGENT_ANSWERS_WITHIN = 20.0
 _AGENT_IS_THERE = 0.3
 _CALM = ("created", "running")
 _SETTLES = 0.5  # seconds that Podman gets to boot a machine again that has just ended
@@ -80,7 +79,7 @@ class Machines:
         self.records = records.load_machines(settings)
         self.units = records.load_machine_units(settings)
         self._locks: dict[Key, asyncio.Lock] = {}
-        self._holders: dict[Key, int] = {}  # descriptors of the machines' first processes
+        self._holders = containers.Holders(self._ended)
 
     def _lock(self, key: Key) -> asyncio.Lock:
         return self._locks.setdefault(key, asyncio.Lock())
@@ -156,11 +155,9 @@ class Machines:
         done = await self._runner.run(commands.create_machine(host, spec))
         if done.code == 0:
             return
-        exists = commands.podman(self._settings, "image", "exists", spec.image)
-        reason = done.reason
-        if (await self._runner.run(exists)).code != 0:
-            store = self._settings.store_root
-            reason = f"the image {spec.image} is not in {store}; build or load it first"
+        reason = await containers.why_not_made(
+            self._runner, self._settings, spec.image, done.reason
+        )
         raise SubstrateError(f"cannot make machine {spec.machine}: {reason}")
 
     async def _state(self, key: Key) -> dict[str, Any]:
@@ -181,9 +178,12 @@ class Machines:
             await self._runner.check(f"start machine {key[1]}", argv)
             state = await self._state(key)
         process = int(state["Pid"])
-        self._hold(key, process)
-        await self._plumb(key, process)
-        await self._booted(key)
+        if self._holders.hold(key, process):
+            await self._plumb(key, process)
+            await self._booted(key)
+        if key not in self._holders:
+            # Podman has started it again, with another process and all its routes.
+            raise SubstrateError(f"machine {key[1]} has ended while it booted")
 
     async def _plumb(self, key: Key, process: int) -> None:
         """Leave one way outwards, and let this host finish its checksums."""
@@ -208,30 +208,12 @@ class Machines:
                 raise SubstrateError(f"machine {key[1]} has not booted in {_BOOTS_WITHIN:g} s")
             await asyncio.sleep(_LOOK_EVERY)
 
-    def _hold(self, key: Key, process: int) -> None:
-        """Watch a machine's first process: its end is the machine's."""
-        self._let_go(key)
-        try:
-            descriptor = os.pidfd_open(process)
-        except ProcessLookupError as error:
-            raise SubstrateError(f"machine {key[1]} has ended while it booted") from error
-        self._holders[key] = descriptor
-        asyncio.get_running_loop().add_reader(descriptor, self._ended, key)
-
     def _ended(self, key: Key) -> None:
-        self._let_go(key)
         self._emit(PodEvent("machine", key[0], "", machine=key[1], healthy=False))
-
-    def _let_go(self, key: Key) -> None:
-        descriptor = self._holders.pop(key, None)
-        if descriptor is not None:
-            asyncio.get_running_loop().remove_reader(descriptor)
-            os.close(descriptor)
 
     def close(self) -> None:
         """Stop watching the machines' first processes."""
-        for key in list(self._holders):
-            self._let_go(key)
+        self._holders.close()
 
     async def restart(self, key: Key) -> None:
         """Shut a machine down and boot it again.
@@ -273,7 +255,7 @@ class Machines:
         found: list[str] = []
         identities: list[str] = []
         for key in keys:
-            self._let_go(key)
+            self._holders.let_go(key)
             state = await self._state(key)
             found += [self._name(key)] if state else []
             identities += [state["Id"]] if state else []
@@ -326,29 +308,28 @@ class Machines:
             if key not in self.records:
                 raise SubstrateError(f"machine {spec.machine} is not up")
             self._make_sockets(unit, spec.machine)
-            record = self._record(spec)
             held = self.units.get(unit)
+            record = self._record(spec, held)
             if held is None or held.digest != record.digest:
                 await self._place_charm(spec, held)
                 await self._start_agent(key, spec)
-                self.units[unit] = record
-                records.save_machine_unit(self._settings, record)
             elif not await _answers(path):
                 await self._start_agent(key, spec)
-        async with agent_client.watching(path, _AGENT_ANSWERS_WITHIN) as (hello, _):
-            found = hello["python"]
-        if spec.python and found != spec.python:
-            raise SubstrateError(
-                f"cannot run {spec.unit}: its charm is packed for Python {spec.python}, machine "
-                f"{spec.machine} has {found}; pack the charm for that one"
-            )
+            if held != record:
+                self.units[unit] = record
+                records.save_machine_unit(self._settings, record)
+        await containers.check_python(path, spec.unit, spec.python, f"machine {spec.machine}")
 
-    def _record(self, spec: MachineUnitSpec) -> MachineUnitRecord:
+    def _record(self, spec: MachineUnitSpec, held: MachineUnitRecord | None) -> MachineUnitRecord:
         program = commands.agent_program(self._settings).read_bytes()
         text = json.dumps([spec.generation, str(spec.charm_dir), spec.storage])
         digest = hashlib.sha256(program + text.encode()).hexdigest()[:16]
         brought = tuple(sorted(path.name for path in spec.charm_dir.iterdir()))
-        return MachineUnitRecord(spec.model, spec.unit, spec.machine, digest, brought)
+        # A storage that was detached is still on the machine.
+        storage = {**dict(held.storage if held is not None else ()), **dict(spec.storage)}
+        return MachineUnitRecord(
+            spec.model, spec.unit, spec.machine, digest, brought, tuple(storage.items())
+        )
 
     def agent_folder(self, unit: Key, machine: str) -> Path:
         """Return a unit's folder below Juju's on this host: its charm and its resources."""
@@ -356,22 +337,25 @@ class Machines:
         return juju / "agents" / f"unit-{names.unit_tag(unit[1])}"
 
     async def _place_charm(self, spec: MachineUnitSpec, held: MachineUnitRecord | None) -> None:
-        """Put a charm's files on its machine; what hooks have added beside them stays."""
+        """Put a charm's files on its machine; what hooks have added beside them stays.
+
+        The old folder goes last, when nothing of that is in it any more: wherever this is cut
+        off, the next call finds everything.
+        """
         folder = self.agent_folder((spec.model, spec.unit), spec.machine)
         charm, fresh, old = folder / "charm", folder / ".charm.new", folder / ".charm.old"
+        brought = held.brought if held is not None else ()
         folder.mkdir(parents=True, exist_ok=True)
-        for left in (fresh, old):
-            await asyncio.to_thread(remains.remove_tree, left)
+        if old.exists() and not charm.exists():
+            old.rename(charm)
+        await _bring_over(old, charm, brought)
+        await asyncio.to_thread(remains.remove_tree, fresh)
         copy = ("cp", "--archive", "--reflink=auto", str(spec.charm_dir), str(fresh))
         await self._runner.check(f"copy the charm of {spec.unit}", copy)
         if charm.exists():
-            brought = held.brought if held is not None else ()
-            for path in charm.iterdir():
-                if path.name not in brought and not (fresh / path.name).exists():
-                    path.rename(fresh / path.name)
             charm.rename(old)
         fresh.rename(charm)
-        await asyncio.to_thread(remains.remove_tree, old)
+        await _bring_over(old, charm, brought)
         juju = names.machine_juju_dir(self._settings, spec.model, spec.machine)
         tools = juju / "tools" / folder.name
         if not tools.is_symlink():
@@ -400,43 +384,78 @@ class Machines:
         if done.code != 0:
             raise SubstrateError(f"cannot {what} on machine {key[1]}: {done.reason}")
 
-    async def remove_unit(self, unit: Key) -> None:
+    async def remove_unit(self, unit: Key, *, force: bool, keep_storage: bool) -> None:
         """Remove a unit's agent and its folders from its machine.
 
+        Args:
+            unit: The unit.
+            force: Leave a machine that is down alone, and pass over what fails on it.
+            keep_storage: Leave what is in its storage; the locations are free in any case.
+
         Raises:
-            SubstrateError: The machine is there, and refuses.
+            SubstrateError: The machine is there, and does not boot or refuses.
         """
         record = self.units.get(unit)
         if record is None:
             return
         key = (unit[0], record.machine)
         async with self._lock(key):
-            state = await self._state(key)
-            if state:
-                if state["State"] != "running":
-                    await self._start(key)
-                service = names.agent_service(unit[1])
-                lines = [
-                    f"systemctl disable --now --quiet {service} || true",
-                    f"rm -f /etc/systemd/system/{service}",
-                    "systemctl daemon-reload",
-                ]
-                await self._script(key, f"remove the agent of {unit[1]}", lines)
+            try:
+                await self._remove_agent(key, record, force=force)
+            except SubstrateError as error:
+                if not force:
+                    raise
+                _LOG.warning("%s", error)
             juju = names.machine_juju_dir(self._settings, *key)
             folder = self.agent_folder(unit, record.machine)
             (juju / "tools" / folder.name).unlink(missing_ok=True)
-            for left in (
-                folder,
-                names.unit_runtime_dir(self._settings, *unit, record.machine),
-            ):
+            folders = [folder, names.unit_runtime_dir(self._settings, *unit, record.machine)]
+            if not keep_storage:
+                folders += [juju / "storage" / identity for identity, _ in record.storage]
+            for left in folders:
                 await asyncio.to_thread(remains.remove_tree, left)
             records.forget_machine_unit(self._settings, record)
             del self.units[unit]
 
+    async def _remove_agent(self, key: Key, record: MachineUnitRecord, *, force: bool) -> None:
+        state = await self._state(key)
+        if not state or (force and state["State"] != "running"):
+            return
+        if state["State"] != "running":
+            await self._start(key)
+        service = names.agent_service(record.unit)
+        lines = [
+            f"systemctl disable --now --quiet {service} || true",
+            f"rm -f /etc/systemd/system/{service}",
+            "systemctl daemon-reload",
+            *(_unlink_line(*storage) for storage in record.storage),
+        ]
+        await self._script(key, f"remove the agent of {record.unit}", lines)
+
+
+async def _bring_over(old: Path, charm: Path, brought: Sequence[str]) -> None:
+    """Move what hooks have added to a charm's old folder, if that is there, and remove it."""
+    if not old.exists():
+        return
+    for path in list(old.iterdir()):
+        if path.name not in brought and not (charm / path.name).exists():
+            path.rename(charm / path.name)
+    await asyncio.to_thread(remains.remove_tree, old)
+
+
+def _storage_folder(identity: str) -> str:
+    return f"{names.MACHINE_JUJU}/storage/{identity}"
+
+
+def _unlink_line(identity: str, location: str) -> str:
+    """Return the shell line that makes a storage's place free for another one."""
+    place, goal = shlex.quote(location), shlex.quote(_storage_folder(identity))
+    return f'[ "$(readlink {place})" != {goal} ] || rm {place}'
+
 
 def _storage_lines(identity: str, location: str) -> list[str]:
     """Return shell lines that make a storage's folder, at the place that the charm wants."""
-    folder = f"{names.MACHINE_JUJU}/storage/{identity}"
+    folder = _storage_folder(identity)
     lines = [f"mkdir -p {shlex.quote(folder)}"]
     if location != folder:
         place, goal = shlex.quote(location), shlex.quote(folder)

@@ -157,10 +157,18 @@ class PodmanSubstrate:
         """
         await self._machines.ensure_unit(spec, hook_socket)
 
-    async def remove_from_machine(self, model: str, unit: str) -> None:
-        """Remove a unit's agent and its folders from its machine."""
+    async def remove_from_machine(
+        self, model: str, unit: str, *, force: bool = False, keep_storage: bool = True
+    ) -> None:
+        """Remove a unit's agent and its folders from its machine; a machine that is down boots.
+
+        With `force` it stays down, and what fails on it is passed over.
+
+        Raises:
+            SubstrateError: The machine does not boot, or refuses.
+        """
         await self._stop_watch((model, unit))
-        await self._machines.remove_unit((model, unit))
+        await self._machines.remove_unit((model, unit), force=force, keep_storage=keep_storage)
 
     def resources_path(self, model: str, unit: str, machine: str) -> Path | None:
         """Return the folder on this host of a machine unit's resources; None for a pod's."""

@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from localjuju.settings import Settings
-from localjuju.substrate import agent_client, commands, links, names, records
+from localjuju.substrate import commands, containers, links, names, records
 from localjuju.substrate.protocol import PodSpec, SubstrateError
 from localjuju.substrate.records import Key, PodRecord
 from localjuju.substrate.remains import remove_tree
 from localjuju.substrate.runner import Runner
 
-_AGENT_ANSWERS_WITHIN = 20.0  # seconds after the pod was started
 _RESTART_SECONDS = 5  # that processes have to end when a pod is restarted as a whole
 _HEAL_AFTER = 2.0  # seconds of silence before a look whether a container is down
 _HEAL_EVERY = 3.0  # seconds between two such looks at one pod
@@ -43,7 +42,7 @@ class Pods:
         self.leaving: set[Key] = set()
         self._locks: dict[Key, asyncio.Lock] = {}
         self._looked: dict[Key, float] = {}
-        self._holders: dict[Key, int] = {}  # descriptors of the pods' first processes
+        self._holders = containers.Holders(self._holder_ended)
         self._background: set[asyncio.Task[None]] = set()
 
     def _lock(self, key: Key) -> asyncio.Lock:
@@ -72,7 +71,9 @@ class Pods:
                 await self._drop(key)
                 await self._create(host, spec, hook_socket, record)
                 await self._start_stopped(key, await self._containers(key))
-        await self._check_python(spec)
+        path = names.agent_socket(self._settings, *key)
+        image = f"the image {self._settings.charm_base}"
+        await containers.check_python(path, spec.unit, spec.python, image)
 
     async def _revive(self, record: PodRecord, wanted: Sequence[str]) -> bool:
         """Start what is down of a pod that is there already; return whether it runs.
@@ -113,14 +114,14 @@ class Pods:
         await self._runner.check(f"copy the charm of {spec.unit}", copy_it)
         self._give_to_users(spec)
         charm = commands.create_charm(host, spec, hook_socket, digest)
-        containers = [(self._settings.charm_base, charm)]
-        containers += [
+        made_from = [(self._settings.charm_base, charm)]
+        made_from += [
             (workload.image, commands.create_workload(host, spec, workload, digest))
             for workload in spec.workloads
         ]
         try:
             await self._runner.check(what, commands.create_pod(host, spec, digest))
-            for image, create in containers:
+            for image, create in made_from:
                 await self._create_container(what, image, create)
         except SubstrateError:
             await self._drop((spec.model, spec.unit))
@@ -140,23 +141,8 @@ class Pods:
         done = await self._runner.run(argv)
         if done.code == 0:
             return
-        exists = commands.podman(self._settings, "image", "exists", image)
-        if (await self._runner.run(exists)).code == 0:
-            raise SubstrateError(f"cannot {what}: {done.reason}")
-        store = self._settings.store_root
-        raise SubstrateError(
-            f"cannot {what}: the image {image} is not in {store}; build or load it first"
-        )
-
-    async def _check_python(self, spec: PodSpec) -> None:
-        path = names.agent_socket(self._settings, spec.model, spec.unit)
-        async with agent_client.watching(path, _AGENT_ANSWERS_WITHIN) as (hello, _):
-            found = hello["python"]
-        if spec.python and found != spec.python:
-            raise SubstrateError(
-                f"cannot run {spec.unit}: its charm is packed for Python {spec.python}, the image "
-                f"{self._settings.charm_base} has {found}; pack the charm for that one"
-            )
+        reason = await containers.why_not_made(self._runner, self._settings, image, done.reason)
+        raise SubstrateError(f"cannot {what}: {reason}")
 
     # Running
 
@@ -192,26 +178,12 @@ class Pods:
         Podman starts everything in a pod again but this one. The other containers go on without
         it, cut off from the network, and nothing that they answer tells it.
         """
-        if key in self._holders or not process:
-            return
-        try:
-            descriptor = os.pidfd_open(process)
-        except ProcessLookupError:
+        if process and key not in self._holders and not self._holders.hold(key, process):
             self._spawn(key)
-            return
-        self._holders[key] = descriptor
-        asyncio.get_running_loop().add_reader(descriptor, self._holder_ended, key)
 
     def _holder_ended(self, key: Key) -> None:
-        self._let_go(key)
         if key in self.records and key not in self.leaving:
             self._spawn(key)
-
-    def _let_go(self, key: Key) -> None:
-        descriptor = self._holders.pop(key, None)
-        if descriptor is not None:
-            asyncio.get_running_loop().remove_reader(descriptor)
-            os.close(descriptor)
 
     def _spawn(self, key: Key) -> None:
         task = asyncio.create_task(self._look(key))
@@ -246,8 +218,7 @@ class Pods:
 
     def close(self) -> None:
         """Stop watching the pods' first processes."""
-        for key in list(self._holders):
-            self._let_go(key)
+        self._holders.close()
         for task in self._background:
             task.cancel()
 
@@ -273,7 +244,7 @@ class Pods:
             self._on_change()
 
     async def _drop(self, key: Key) -> None:
-        self._let_go(key)
+        self._holders.let_go(key)
         pods = (self._name(key),)
         argv = commands.remove_pods(self._settings, *pods, seconds=commands.STOP_SECONDS)
         done = await self._runner.run(argv, waits=False)
@@ -283,7 +254,7 @@ class Pods:
     async def remove_all(self, model: str | None = None) -> list[str]:
         """Remove every pod of a model or of the instance at once; return their names."""
         for key in [key for key in self.records if model in (None, key[0])]:
-            self._let_go(key)
+            self._holders.let_go(key)
             del self.records[key]
             await asyncio.to_thread(remove_tree, names.unit_runtime_dir(self._settings, *key))
         filters = () if model is None else (f"label={names.LABEL_MODEL}={model}",)

@@ -255,8 +255,16 @@ class Substrate(Protocol):
         """
         ...
 
-    async def remove_from_machine(self, model: str, unit: str) -> None:
-        """Remove a unit's agent and its folders from its machine."""
+    async def remove_from_machine(
+        self, model: str, unit: str, *, force: bool = False, keep_storage: bool = True
+    ) -> None:
+        """Remove a unit's agent and its folders from its machine; a machine that is down boots.
+
+        With `force` it stays down, and what fails on it is passed over.
+
+        Raises:
+            SubstrateError: The machine does not boot, or refuses.
+        """
         ...
 
     def resources_path(self, model: str, unit: str, machine: str) -> Path | None:

@@ -68,6 +68,7 @@ class MachineUnitRecord:
     Attributes:
         digest: Of the wish that it was put there by.
         brought: What the charm itself brought into its folder.
+        storage: Every storage that the unit has had there, as id and location.
     """
 
     model: str
@@ -75,6 +76,7 @@ class MachineUnitRecord:
     machine: str
     digest: str
     brought: tuple[str, ...]
+    storage: tuple[tuple[str, str], ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,7 +151,9 @@ def load_machine_units(settings: Settings) -> dict[Key, MachineUnitRecord]:
     found: list[MachineUnitRecord] = []
     for path in sorted((settings.home / "models").glob("*/machines/*/units/*.json")):
         raw: dict[str, Any] = json.loads(path.read_text())
-        raw.update(brought=tuple(raw["brought"]))
+        # Older engines have not noted the storage.
+        storage = tuple((one, place) for one, place in raw.get("storage", ()))
+        raw.update(brought=tuple(raw["brought"]), storage=storage)
         found.append(MachineUnitRecord(**raw))
     return {(record.model, record.unit): record for record in found}
 
