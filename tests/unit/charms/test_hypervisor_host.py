@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import pathlib
+import subprocess
 
 import pytest
 
@@ -271,6 +272,57 @@ def test_what_the_probe_found_counts_until_the_next_boot(host, tmp_path, monkeyp
     found = {"virtualization": "qemu", "datapath": "system"}
     assert host.probe() == host.probe() == found
     assert tried == ["kvm"]
+
+
+class Kernel:
+    """What programs say of a kernel; Open vSwitch may have the usual port of geneve already."""
+
+    def __init__(self, *, openvswitch=True, geneve=True, port_is_taken=False, bridge=""):
+        self.openvswitch = openvswitch
+        self.geneve = geneve
+        self.port_is_taken = port_is_taken
+        self.bridge = bridge
+        self.links = []
+
+    def run(self, argv, **how):
+        return subprocess.CompletedProcess(argv, *self._answer(*argv))
+
+    def _answer(self, program, *words):
+        if program == "modprobe":
+            return 0, ""
+        if program == "ovs-dpctl":
+            return int(not self.openvswitch), ""
+        if program == "ovs-vsctl":
+            return 0, self.bridge
+        assert (program, words[0]) == ("ip", "link")
+        if words[1] == "delete":
+            self.links.remove(words[2])
+            return 0, ""
+        port = words[words.index("dstport") + 1] if "dstport" in words else "6081"
+        if not self.geneve or (self.port_is_taken and port == "6081"):
+            return 2, ""
+        self.links.append(words[2])
+        return 0, ""
+
+
+@pytest.mark.parametrize(
+    ("facts", "found"),
+    [
+        ({}, True),
+        ({"openvswitch": False}, False),
+        ({"geneve": False}, False),
+        # What ovn-controller makes before it is told of a datapath proves nothing.
+        ({"geneve": False, "bridge": '""\n'}, False),
+        ({"port_is_taken": True}, True),
+        ({"geneve": False, "bridge": "system\n"}, True),
+        ({"openvswitch": False, "bridge": "system\n"}, False),
+    ],
+)
+def test_a_kernel_whose_datapath_is_in_use_still_has_one(host, monkeypatch, facts, found):
+    kernel = Kernel(**facts)
+    monkeypatch.setattr(host.subprocess, "run", kernel.run)
+    assert host.has_kernel_datapath() is found
+    assert kernel.links == []
 
 
 def test_the_system_id_is_written_where_open_vswitch_reads_it(
