@@ -56,6 +56,7 @@ USERS = (User(name="neutron", uid=42005, home="/var/lib/neutron"),)
 
 _CERTIFICATE = "{{ certificates.certificate }}"
 _KEY = "{{ certificates.private_key }}"
+_AUTHORITY = "{{ certificates.ca }}"
 _TRUST = "{{ certificates.ca }}{% if receive_ca_cert %}{{ receive_ca_cert.bundle }}{% endif %}"
 
 
@@ -71,7 +72,8 @@ def _tls(folder: str, *, restarts: bool) -> tuple[File, ...]:
 def _pki(path: str, text: str, **owner: str) -> File:
     """Describe a file at a place that libvirt and QEMU know.
 
-    QEMU reads it at each migration, libvirt at its start.
+    QEMU reads it at each migration, libvirt at its start. Both take whoever has a certificate of
+    their authority for another hypervisor, so that is the cloud's own and no other.
     """
     is_key = text == _KEY
     is_read_anew = path.startswith("/etc/pki/qemu/")
@@ -85,12 +87,12 @@ def _pki(path: str, text: str, **owner: str) -> File:
 
 
 _LIBVIRT_TLS = (
-    _pki("/etc/pki/CA/cacert.pem", _TRUST),
+    _pki("/etc/pki/CA/cacert.pem", _AUTHORITY),
     _pki("/etc/pki/libvirt/servercert.pem", _CERTIFICATE),
     _pki("/etc/pki/libvirt/private/serverkey.pem", _KEY),
     _pki("/etc/pki/libvirt/clientcert.pem", _CERTIFICATE),
     _pki("/etc/pki/libvirt/private/clientkey.pem", _KEY),
-    _pki("/etc/pki/qemu/ca-cert.pem", _TRUST),
+    _pki("/etc/pki/qemu/ca-cert.pem", _AUTHORITY),
     _pki("/etc/pki/qemu/server-cert.pem", _CERTIFICATE),
     _pki("/etc/pki/qemu/server-key.pem", _KEY, user="libvirt-qemu"),
     _pki("/etc/pki/qemu/client-cert.pem", _CERTIFICATE),

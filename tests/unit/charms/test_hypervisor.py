@@ -6,6 +6,7 @@ import json
 import pathlib
 import subprocess
 import sys
+import types
 
 import pytest
 import yaml
@@ -241,6 +242,15 @@ def test_live_migration_uses_tls_on_the_address_of_management_only(make, ready):
     socket = file(made, "/etc/systemd/system/libvirtd-tls.socket.d/charmkit.conf").text
     assert socket.splitlines()[1:3] == ["ListenStream=", "ListenStream=10.0.1.5:16514"]
     assert "default_tls_x509_verify = 1" in file(made, "/etc/libvirt/qemu.conf").text
+
+
+def test_who_migrates_vms_has_a_certificate_of_the_clouds_own_authority(make, ready):
+    further = types.SimpleNamespace(bundle="FURTHER\n")
+    made = make(ready, receive_ca_cert=further)
+    for path in ("/etc/pki/CA/cacert.pem", "/etc/pki/qemu/ca-cert.pem"):
+        assert file(made, path).text == "CA\n"
+    for path in ("/etc/nova/tls/ca.pem", "/etc/neutron/tls/ca.pem", "/etc/openvswitch/tls/ca.pem"):
+        assert file(made, path).text == "CA\nFURTHER\n"
 
 
 def test_without_a_page_for_consoles_there_are_none(make, ready, needs):
