@@ -417,7 +417,7 @@ def tasks(snapshot: Snapshot, seen: Values) -> Iterator[Task]:
         ]
         yield Task(
             name="volume-keys",
-            argv=("python3", f"{FOLDER}/secrets.py"),
+            argv=("python3", f"{FOLDER}/volume_keys.py"),
             stdin=json.dumps(keys),
             message="giving libvirt the keys of volumes",
             when="online",

@@ -369,7 +369,7 @@ def test_the_key_goes_to_virsh_by_a_file_that_only_root_reads(tmp_path):
     )
     virsh.chmod(0o755)
     keys = json.dumps([{"uuid": "u-1", "name": "cinder & co", "key": "AQ=="}])
-    script = FOLDER / "src/templates/secrets.py"
+    script = FOLDER / "src/templates/volume_keys.py"
     subprocess.run(
         [sys.executable, str(script)],
         input=keys, text=True, check=True, env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
@@ -404,6 +404,14 @@ class Eyes:
         self.probed.append(argv)
         assert "def probe()" in stdin
         return json.dumps({"virtualization": "kvm", "datapath": "system"})
+
+
+def test_no_script_takes_the_place_of_a_module_of_python(make, ready):
+    folder = "/usr/lib/openstack-hypervisor"
+    paths = [pathlib.PurePath(each.path) for each in make(ready).workload.files]
+    scripts = {path.stem for path in paths if str(path.parent) == folder and path.suffix == ".py"}
+    assert "volume_keys" in scripts
+    assert not scripts & sys.stdlib_module_names
 
 
 def test_the_machine_is_probed_once_its_programs_are_there(charm, ready):
