@@ -85,8 +85,9 @@ def test_cookies_are_for_tls_only(charm, snapshot):
 
 
 def test_sessions_are_in_the_cache_if_there_is_one(charm, snapshot):
-    found = settings(charm, snapshot)
-    assert found["SESSION_ENGINE"].endswith("signed_cookies")
+    for nothing in (None, memcache.Cache(())):
+        found = settings(charm, snapshot, cache=nothing)
+        assert found["SESSION_ENGINE"].endswith("signed_cookies")
     found = settings(charm, snapshot, cache=memcache.Cache(("m1:11211", "m2:11211")))
     assert found["SESSION_ENGINE"].endswith(".cache")
     assert found["CACHES"]["default"]["LOCATION"] == ["m1:11211", "m2:11211"]
