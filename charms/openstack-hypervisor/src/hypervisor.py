@@ -285,21 +285,27 @@ def inspect(snapshot: Snapshot, sight: Sight) -> Values:
     """Look at what the machine can, and at what was known of its network before.
 
     Returns:
-        `virtualization` and `datapath` as the probe tells them, "" while it cannot be asked, and
-        `networks`: physical network → what finds its interface, as it was written last.
+        `virtualization` and `datapath` as the probe tells them, "" while it cannot be asked;
+        `networks`: physical network → what finds its interface, as it was written last; and
+        `network_problem`: what an operator has to change before there can be a network, or "".
     """
-    text = ""
-    both = "command -v qemu-system-x86_64 >/dev/null && command -v ovs-dpctl || true"
-    if sight.run(("sh", "-c", both)):
-        source = (TEMPLATES / "host.py").read_text()
-        text = sight.run(("python3", "-", "probe"), stdin=source)
-    probed: Mapping[str, str] = json.loads(text) if text else {}
     written = json.loads(sight.read(NETWORK) or "{}")
-    return {
-        "virtualization": probed.get("virtualization", ""),
-        "datapath": probed.get("datapath", ""),
+    found = {
+        "virtualization": "",
+        "datapath": "",
         "networks": written.get("networks", {}),
+        "network_problem": "",
     }
+    both = "command -v qemu-system-x86_64 >/dev/null && command -v ovs-dpctl || true"
+    if not sight.run(("sh", "-c", both)):
+        return found
+    source = (TEMPLATES / "host.py").read_text()
+    found |= json.loads(sight.run(("python3", "-", "probe"), stdin=source))
+    if snapshot.addresses.unit_ip:
+        wanted = network(dataclasses.replace(snapshot, machine=found), southbound="")
+        text = sight.run(("python3", "-", "check", wanted), stdin=source)
+        found["network_problem"] = text.strip()
+    return found
 
 
 def external_networks(snapshot: Snapshot) -> dict[str, str]:
@@ -398,6 +404,8 @@ def obstacle(snapshot: Snapshot, seen: Values) -> Obstacle:
             "tunnel: the kernel has no openvswitch, so tunnels need an interface of their own;"
             " bind tunnel to another space",
         )
+    if problem := snapshot.machine.get("network_problem"):
+        return "blocked", problem
     return None
 
 

@@ -403,6 +403,9 @@ class Eyes:
             return "/usr/bin/ovs-dpctl\n" if self.has_programs else ""
         self.probed.append(argv)
         assert "def probe()" in stdin
+        if argv[2] == "check":
+            words = json.loads(argv[3])["networks"]["physnet1"]
+            return f"external-networks: no interface for physnet1 is found by {words}\n"
         return json.dumps({"virtualization": "kvm", "datapath": "system"})
 
 
@@ -421,10 +424,20 @@ def test_the_machine_is_probed_once_its_programs_are_there(charm, ready):
         "virtualization": "kvm",
         "datapath": "system",
         "networks": {"physnet1": "10.9.9.9"},
+        "network_problem": "external-networks: no interface for physnet1 is found by 172.24.4.241",
     }
     bare = Eyes(has_programs=False)
-    assert inspect(ready, bare) == {"virtualization": "", "datapath": "", "networks": {}}
+    unknown = {"virtualization": "", "datapath": "", "networks": {}, "network_problem": ""}
+    assert inspect(ready, bare) == unknown
     assert bare.probed == []
+
+
+def test_a_network_that_cannot_be_made_blocks_instead_of_failing(make, ready):
+    problem = "external-networks: no interface for physnet1 is found by eth9"
+    machine = {**KERNEL, "network_problem": problem}
+    made = make(dataclasses.replace(ready, machine=machine))
+    assert made.status == Status("blocked", problem)
+    assert made.workload is None, "what runs stays as it is"
 
 
 def test_charm_py_stays_short():

@@ -349,6 +349,33 @@ def test_a_network_that_cannot_be_made_says_why(host, tmp_path, monkeypatch, wan
     assert "cannot connect the network: no interface for physnet1" in capsys.readouterr().err
 
 
+def test_what_an_operator_has_to_change_is_told_before_anything_changes(
+    host, monkeypatch, wanted, machine, capsys
+):
+    def problem(**changed):
+        content = dataclasses.asdict(dataclasses.replace(wanted, **changed))
+        assert host.main(["check", json.dumps(content)]) == 0
+        return capsys.readouterr().out.strip()
+
+    monkeypatch.setattr(host, "look", machine.facts)
+    monkeypatch.setattr(host, "run", lambda *argv: pytest.fail(f"{argv} was run"))
+    assert problem() == ""
+    assert problem(networks={"physnet1": "10.99.0.0/24"}) == (
+        "external-networks: no interface for physnet1 is found by 10.99.0.0/24"
+    )
+    assert problem(networks={"physnet1": "eth0"}).startswith("external-networks: physnet1 needs")
+    assert problem(tunnel="10.0.2.99").startswith("tunnel: no interface has the address")
+
+
+def test_who_cannot_look_at_the_network_finds_no_fault_with_it(host, monkeypatch, wanted, capsys):
+    def broken(*argv):
+        raise host.NetworkError("ovs-vsctl: database connection failed")
+
+    monkeypatch.setattr(host, "run", broken)
+    assert host.main(["check", json.dumps(dataclasses.asdict(wanted))]) == 0
+    assert capsys.readouterr().out.strip() == ""
+
+
 def test_the_probe_guest_is_one_boot_sector(host):
     assert len(host._BOOT_SECTOR) == 512
     assert host._BOOT_SECTOR.endswith(b"\x55\xaa")
