@@ -107,6 +107,7 @@ def client(client: ceph_client.Client) -> dict[str, typing.Any]:
     request = client.request
     return {
         "name": client.name,
+        "relation": request.relation_id,
         "key": client.key,
         "pools": [
             {

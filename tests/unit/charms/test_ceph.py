@@ -58,7 +58,7 @@ def ready():
 
 
 def recorded(*clients, seed="m-0"):
-    facts = {"seed": seed, "clients": list(clients), "version": "16.2.15"}
+    facts = {"seed": seed, "clients": dict.fromkeys(clients, 4), "version": "16.2.15"}
     record = {"digest": "d", "inputs": [], "facts": facts}
     return {"tasks": json.dumps({"cluster": record})}
 
@@ -239,6 +239,24 @@ def test_the_leader_makes_what_clients_ask_for(tasks, ready):
     [client] = tasks(ready)["cluster"]["clients"]
     assert (client["name"], client["key"]) == ("glance", "AQglance")
     assert [pool["name"] for pool in client["pools"]] == ["glance"]
+
+
+def test_a_client_without_units_is_kept_while_its_relation_is_there(tasks, ready):
+    [relation] = ready.related("ceph")
+    empty = dataclasses.replace(relation, remote_units={})
+    away = dataclasses.replace(ready, relations={**ready.relations, "ceph": (empty,)})
+    asked = tasks(away)["cluster"]
+    assert (asked["clients"], asked["kept"]) == ([], {"glance": 4})
+    gone = dataclasses.replace(ready, relations={**ready.relations, "ceph": ()})
+    assert tasks(gone)["cluster"]["kept"] == {}
+    assert tasks(ready)["cluster"]["kept"] == {}
+
+
+def test_a_client_of_a_relation_before_this_one_is_no_answer(make, ready):
+    [relation] = ready.related("ceph")
+    again = dataclasses.replace(relation, id=7)
+    again = dataclasses.replace(ready, relations={**ready.relations, "ceph": (again,)})
+    assert bags(make(again), 7) == ({}, {}), "its key is not in the cluster yet"
 
 
 def test_a_client_is_answered_when_it_is_there(make, ready):
