@@ -143,12 +143,12 @@ def obstacle(snapshot: Snapshot, seen: Values) -> Obstacle:
     """Tell what keeps this unit from being a member of the cluster."""
     if not seen["address"]:
         return "waiting", "waiting for an address"
-    if snapshot.machine.get("has_monitor"):
-        return None
+    if snapshot.machine.get("has_monitor") or seen["online"]:
+        return None  # what was made in this dispatch was not there when we looked
     made = seen["facts"].get("cluster")
     if made is None and not snapshot.is_leader:
         return "waiting", "waiting for the leader: making the cluster"
-    if made and made["seed"] != seen["node"] and not other_monitors(snapshot):
+    if made and not other_monitors(snapshot):
         return "waiting", "waiting for the monitor of another unit"
     return None
 

@@ -73,6 +73,12 @@ def with_peers(snapshot, units=None, local_app=None):
     return dataclasses.replace(snapshot, relations={**snapshot.relations, PEERS: (changed,)})
 
 
+def new_on_its_machine(snapshot):
+    """Give what a unit sees that has made nothing yet."""
+    containers = {"ceph": ContainerState(can_connect=True)}
+    return dataclasses.replace(snapshot, machine={"has_monitor": False}, containers=containers)
+
+
 @pytest.fixture
 def make(charm):
     templates = Templates(FOLDER / "src/templates")
@@ -178,13 +184,27 @@ def test_a_leader_that_came_later_joins(tasks, ready):
 
 
 def test_a_member_waits_for_the_first_one(make, ready):
-    late = dataclasses.replace(ready, is_leader=False, machine={"has_monitor": False})
+    late = dataclasses.replace(new_on_its_machine(ready), is_leader=False)
     nothing = with_peers(late, local_app={})
     assert make(nothing).status == Status("waiting", "waiting for the leader: making the cluster")
     made = with_peers(late, local_app=recorded(seed="m-9"))
     assert make(made).status == Status("waiting", "waiting for the monitor of another unit")
     up = with_peers(made, {"ceph/9": {"monitor": "10.0.0.9"}})
     assert make(up).status == Status("active")
+
+
+def test_who_made_the_cluster_and_left_waits_for_the_others_too(make, ready):
+    again = new_on_its_machine(ready)
+    assert make(again).status == Status("waiting", "waiting for the monitor of another unit")
+    up = with_peers(again, {"ceph/1": {"monitor": "10.0.0.7"}})
+    assert make(up).status == Status("active")
+
+
+def test_what_was_made_in_this_dispatch_counts(make, ready):
+    # The machine was looked at before; the record is written in the same dispatch.
+    made = make(dataclasses.replace(ready, machine={"has_monitor": False}))
+    assert made.status == Status("active")
+    assert "tasks" in bags(made, 1)[0]
 
 
 def test_a_member_that_lost_all_others_goes_on(make, ready):

@@ -118,10 +118,11 @@ class Ceph:
         return ""
 
     def mon_dump(self, words, stdin):
-        return json.dumps({"mons": self.monitors})
+        return json.dumps({"mons": [{"name": each} for each in self.monitors]})
 
     def mon_remove(self, words, stdin):
-        self.monitors.remove(words[0])
+        if words[0] in self.monitors:
+            self.monitors.remove(words[0])
         return ""
 
     def osd_new(self, words, stdin):
@@ -442,6 +443,39 @@ def test_a_machine_leaves_a_cluster_that_goes_on(do, ceph):
     assert do("leave", {"node": "m-0"}) is None
     assert ceph.monitors == ["m-1"]
     assert ceph.hosts["m-0"] == []
+
+
+def test_a_machine_that_left_joins_again_whoever_made_the_cluster(do, ceph, tmp_path):
+    request = {**MONITOR, "confirmed": True}
+    do("monitor", MONITOR)
+    do("monitor", request)
+    do("storage", {"devices": [], "size": 1 << 20})
+    ceph.monitors = ["m-0", "m-1"]
+    do("leave", {"node": "m-0"})
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    ceph.commands.clear()
+    ceph.osd_ids.clear()
+    assert do("monitor", request) is None
+    assert "monmaptool" not in programs(ceph), "that would be a cluster of its own"
+    assert any(argv[3:5] == ("mon", "getmap") for argv in ceph.commands)
+    assert do("storage", {"devices": [], "size": 1 << 20}) == {"osds": [0]}
+    assert "ceph-osd" in programs(ceph)
+
+
+def test_who_was_interrupted_leaves_at_the_next_try(do, ceph, node, tmp_path, monkeypatch):
+    def broken(*argv, **how):
+        if argv[3:5] == ("auth", "del"):
+            raise node.NodeError("killed")
+        return ceph.run(*argv, **how)
+
+    do("monitor", MONITOR)
+    do("storage", {"devices": [], "size": 1 << 20})
+    ceph.monitors = ["m-0", "m-1"]
+    monkeypatch.setattr(node, "run", broken)
+    assert do("leave", {"node": "m-0"}) == "killed"
+    monkeypatch.setattr(node, "run", ceph.run)
+    assert do("leave", {"node": "m-0"}) is None
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
 def test_a_machine_does_not_leave_with_the_only_copy(do, ceph):

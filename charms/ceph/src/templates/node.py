@@ -131,7 +131,9 @@ def forget(made, place):
 
 def make_monitor(request, place):
     """Make the monitor's store and the manager's keyring."""
-    node, first = request["node"], request["seed"] == request["node"]
+    node = request["node"]
+    # Of a cluster that is there even the machine that made it can only be one more member.
+    first = request["seed"] == node and not request["confirmed"]
     manager = folder(STATE / "mgr" / f"ceph-{node}") / "keyring"
     folder(place.parent)
     with tempfile.TemporaryDirectory() as name:
@@ -266,11 +268,16 @@ def make_osd(record):
 
 def keep_owner(record):
     """Give a device to the daemon's user at each start: at boot it belongs to root."""
-    place = pathlib.Path(f"/etc/systemd/system/ceph-osd@{record['id']}.service.d/device.conf")
-    place.parent.mkdir(parents=True, exist_ok=True)
+    place = settings_of(record)
+    place.mkdir(parents=True, exist_ok=True)
     command = f"+/bin/chown --dereference ceph:ceph {record['device']}"
-    place.write_text(f"[Service]\nExecStartPre={command}\n")
+    (place / "device.conf").write_text(f"[Service]\nExecStartPre={command}\n")
     run("systemctl", "daemon-reload")
+
+
+def settings_of(record):
+    """Give the folder of what we add to the unit of an OSD."""
+    return pathlib.Path(f"/etc/systemd/system/ceph-osd@{record['id']}.service.d")
 
 
 def wait_until_up(ids, patience=120):
@@ -435,19 +442,34 @@ def version():
 
 
 def leave(request):
-    """Take this machine out of a cluster that goes on without it."""
+    """Take this machine out of a cluster that goes on without it.
+
+    Nothing of the cluster stays here but what is on devices, so that the machine can join again.
+    """
     node = request["node"]
-    if len(ask("mon", "dump")["mons"]) < 2:
+    if not [each for each in ask("mon", "dump")["mons"] if each["name"] != node]:
         return
-    ids = [str(each["id"]) for each in read(OSDS, {}).values() if "id" in each]
+    records = read(OSDS, {})
+    ids = [str(each["id"]) for each in records.values() if "id" in each]
     if ids:
         ceph("osd", "ok-to-stop", *ids)  # fails while that would take data away
-    for id_ in ids:
-        run("systemctl", "disable", "--now", "--quiet", f"ceph-osd@{id_}")
-        ceph("osd", "purge", id_, "--yes-i-really-mean-it")
+    for name, record in list(records.items()):
+        if "id" in record:
+            run("systemctl", "disable", "--now", "--quiet", f"ceph-osd@{record['id']}")
+            ceph("osd", "purge", str(record["id"]), "--yes-i-really-mean-it")
+            shutil.rmtree(STATE / "osd" / f"ceph-{record['id']}", ignore_errors=True)
+        if "device" in record and "id" in record:
+            shutil.rmtree(settings_of(record), ignore_errors=True)
+        del records[name]
+        write(OSDS, records)  # another try goes on where this one ends
     ceph("osd", "crush", "remove", os.uname().nodename)
     ceph("mon", "remove", node)
     ceph("auth", "del", f"mgr.{node}")
+    run("systemctl", "disable", "--now", "--quiet", f"ceph-mgr@{node}", f"ceph-mon@{node}")
+    for kind in ("mgr", "mon"):
+        shutil.rmtree(STATE / kind / f"ceph-{node}", ignore_errors=True)
+    OSDS.unlink(missing_ok=True)
+    MADE.unlink(missing_ok=True)
 
 
 def pools(request):
