@@ -197,6 +197,7 @@ def wish(snapshot: Snapshot, seen: Values) -> dict[str, Any]:
     resources = [
         {
             "app": request.app,
+            "relation": str(request.relation_id),
             "id": request.id,
             "operations": [_operation(each) for each in request.operations],
         }

@@ -331,6 +331,18 @@ class Requirer(Part, typing.Protocol[T_co]):
         ...
 
 
+@typing.runtime_checkable
+class Refusable(typing.Protocol):
+    """A requirer whose provider may say no; the unit is then blocked with its reason."""
+
+    def problem(self, snapshot: Snapshot) -> str | None:
+        """Tell why the provider refuses what we ask for now, or None.
+
+        MUST be pure.
+        """
+        ...
+
+
 class Provider(Part, typing.Protocol):
     """Our end where we give something.
 
