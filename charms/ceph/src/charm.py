@@ -132,11 +132,7 @@ def offers(snapshot: Snapshot, seen: Values) -> Iterator[Publication]:
     there = made.get("clients", {})
     yield CLIENTS.respond(
         snapshot,
-        [
-            each
-            for each in clients(snapshot)
-            if there.get(each.name) == each.request.relation_id
-        ],
+        [each for each in clients(snapshot) if there.get(each.name) == each.request.relation_id],
         cluster=ceph_client.Cluster(
             fsid=seen["secrets"]["cluster"]["fsid"],
             address=seen["address"] if online else "",
