@@ -30,7 +30,7 @@ HORIZON = Service(
                     group="horizon",
                 ),
                 File(path=horizon.KEY, text="{{ certificates.private_key }}", group="horizon"),
-                File(path=horizon.TRUSTED, text=horizon.TRUST, group="horizon"),
+                File(path=horizon.TRUSTED, text=api.TRUST, group="horizon"),
                 File(path=api.PROBE, template="online.sh", mode=0o755, restarts=False),
             ),
             check=Check(

@@ -11,7 +11,6 @@ SETTINGS = "/etc/horizon/local_settings.py"
 CERTIFICATE = "/etc/horizon/tls/cert.pem"
 KEY = "/etc/horizon/tls/key.pem"
 TRUSTED = "/etc/horizon/tls/ca.pem"
-TRUST = "{{ certificates.ca }}{% if receive_ca_cert %}{{ receive_ca_cert.bundle }}{% endif %}"
 STATIC = "/usr/share/horizon/static"
 
 

@@ -15,7 +15,6 @@ TRUSTED = "/etc/haproxy/tls/ca.pem"
 PID = "/run/haproxy/haproxy.pid"
 PROBE = "/var/lib/charmkit/online.sh"
 RELOAD = "/var/lib/charmkit/reload.sh"
-TRUST = "{{ certificates.ca }}{% if receive_ca_cert %}{{ receive_ca_cert.bundle }}{% endif %}"
 PORTS = (443, 80)
 
 CLIENTS = ingress.Provider()

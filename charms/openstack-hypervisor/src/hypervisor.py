@@ -7,7 +7,7 @@ import pathlib
 import re
 from collections.abc import Iterator, Mapping
 
-from charmkit import messaging
+from charmkit import api, messaging
 from charmkit.service import Check, File, Obstacle, Option, Process, Sight, Task, User
 from charmkit.spec import Snapshot, Values
 
@@ -57,7 +57,6 @@ USERS = (User(name="neutron", uid=42005, home="/var/lib/neutron"),)
 _CERTIFICATE = "{{ certificates.certificate }}"
 _KEY = "{{ certificates.private_key }}"
 _AUTHORITY = "{{ certificates.ca }}"
-_TRUST = "{{ certificates.ca }}{% if receive_ca_cert %}{{ receive_ca_cert.bundle }}{% endif %}"
 
 
 def _tls(folder: str, *, restarts: bool) -> tuple[File, ...]:
@@ -65,7 +64,7 @@ def _tls(folder: str, *, restarts: bool) -> tuple[File, ...]:
     return (
         File(path=f"{folder}/cert.pem", text=_CERTIFICATE, restarts=restarts),
         File(path=f"{folder}/key.pem", text=_KEY, mode=0o600, restarts=restarts),
-        File(path=f"{folder}/ca.pem", text=_TRUST, mode=0o644, restarts=restarts),
+        File(path=f"{folder}/ca.pem", text=api.TRUST, mode=0o644, restarts=restarts),
     )
 
 
@@ -246,7 +245,7 @@ COMPUTE = Process(
             template="hypervisor_libvirt.py",
             mode=0o644,
         ),
-        File(path=f"{NOVA_TLS}/ca.pem", text=_TRUST, mode=0o644),
+        File(path=f"{NOVA_TLS}/ca.pem", text=api.TRUST, mode=0o644),
         dataclasses.replace(messaging.authority("nova"), group="root", mode=0o644),
         File(path=LINKED, template="linked.sh", restarts=False),
     ),
