@@ -6,11 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from charmkit.interfaces import _base
-from charmkit.spec import Addresses, SecretRef, Snapshot
+from charmkit.spec import Addresses, SecretRef, Snapshot, unit_number
 
 
 def snapshot(entropy):
     return Snapshot(app="web", unit="web/0", entropy=entropy)
+
+
+def test_a_unit_has_a_number():
+    assert unit_number("self-signed-certificates/12") == 12
 
 
 @given(st.binary(min_size=32, max_size=32), st.text(), st.integers(1, 43))

@@ -21,6 +21,14 @@ Owner = typing.Literal["application", "unit"]
 Rotation = typing.Literal["never", "hourly", "daily", "weekly", "monthly", "quarterly", "yearly"]
 
 
+# --- names -------------------------------------------------------------------------------------
+
+
+def unit_number(unit: str) -> int:
+    """Give the number of a unit, 3 for `mariadb/3`."""
+    return int(unit.rpartition("/")[2])
+
+
 # --- what was seen -----------------------------------------------------------------------------
 
 
@@ -186,7 +194,7 @@ class Snapshot:
         """
         if self.is_machine or not self.containers:
             return False
-        return int(self.unit.rpartition("/")[2]) >= self.planned_units
+        return unit_number(self.unit) >= self.planned_units
 
     def random_text(self, name: str, length: int = 32) -> str:
         """Give random text that is the same all through this dispatch.
