@@ -15,6 +15,7 @@ from charmkit.spec import (
     SecretContent,
     Snapshot,
     Values,
+    in_url,
 )
 from charmkit.target import CommandError
 
@@ -53,7 +54,7 @@ def address(snapshot: Snapshot) -> str:
 
 def endpoint(address: str) -> str:
     """Give an address with the monitors' port."""
-    return f"[{address}]:{PORT}" if ":" in address else f"{address}:{PORT}"
+    return f"{in_url(address)}:{PORT}"
 
 
 def other_monitors(snapshot: Snapshot) -> tuple[str, ...]:

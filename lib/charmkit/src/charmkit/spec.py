@@ -29,6 +29,11 @@ def unit_number(unit: str) -> int:
     return int(unit.rpartition("/")[2])
 
 
+def in_url(host: str) -> str:
+    """Give a host as it stands in a URL or before a port: an address of IPv6 in brackets."""
+    return f"[{host}]" if ":" in host else host
+
+
 # --- what was seen -----------------------------------------------------------------------------
 
 
