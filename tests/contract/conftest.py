@@ -222,7 +222,7 @@ class Programs:
 
     def _node(self, stdin):
         request = json.loads(stdin)
-        names = sorted(each["name"] for each in request.get("clients", ()))
+        names = {each["name"]: each["relation"] for each in request.get("clients", ())}
         made = {"seed": request.get("seed"), "clients": names, "version": "16.2.15"}
         return json.dumps(made if "clients" in request else {})
 

@@ -69,6 +69,22 @@ def clients(snapshot: Snapshot) -> list[ceph_client.Client]:
     return [each for each in made if snapshot.is_leader or each.key in known]
 
 
+def kept(snapshot: Snapshot, seen: Values) -> dict[str, int]:
+    """Give the clients that ask for nothing now and whose relation is there: name → relation.
+
+    An application may have no unit for a moment, or ask for something that is refused. Its data
+    are in use, so it loses its key with its relation and not before.
+    """
+    recorded: dict[str, int] = seen["facts"].get("cluster", {}).get("clients", {})
+    asking = {each.name for each in clients(snapshot)}
+    living = {relation.id for relation in snapshot.related(CLIENTS.endpoint)}
+    return {
+        name: relation
+        for name, relation in recorded.items()
+        if name not in asking and relation in living
+    }
+
+
 def tasks(snapshot: Snapshot, seen: Values) -> Iterator[Task]:
     """Make the monitor, then the OSDs, then what clients ask for."""
     node, secret = seen["node"], seen["secrets"]["cluster"]
@@ -91,6 +107,7 @@ def tasks(snapshot: Snapshot, seen: Values) -> Iterator[Task]:
         "seed": seed,
         "settings": cluster.settings(snapshot.config),
         "clients": [cluster.client(each) for each in clients(snapshot)],
+        "kept": kept(snapshot, seen),
         # OSDs that come and go change how many copies there can be.
         "osds": [wanted, cluster.other_osds(snapshot)],
     }
@@ -112,9 +129,10 @@ def offers(snapshot: Snapshot, seen: Values) -> Iterator[Publication]:
     online, made = seen["online"], seen["facts"].get("cluster", {})
     yield cluster.tell_peers(snapshot, seen["address"], online)
     own = (seen["address"],) if online else ()
+    there = made.get("clients", {})
     yield CLIENTS.respond(
         snapshot,
-        [each for each in clients(snapshot) if each.name in made.get("clients", ())],
+        [each for each in clients(snapshot) if there.get(each.name) == each.request.relation_id],
         cluster=ceph_client.Cluster(
             fsid=seen["secrets"]["cluster"]["fsid"],
             address=seen["address"] if online else "",

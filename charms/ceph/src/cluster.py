@@ -15,6 +15,7 @@ from charmkit.spec import (
     SecretContent,
     Snapshot,
     Values,
+    in_url,
 )
 from charmkit.target import CommandError
 
@@ -53,7 +54,7 @@ def address(snapshot: Snapshot) -> str:
 
 def endpoint(address: str) -> str:
     """Give an address with the monitors' port."""
-    return f"[{address}]:{PORT}" if ":" in address else f"{address}:{PORT}"
+    return f"{in_url(address)}:{PORT}"
 
 
 def other_monitors(snapshot: Snapshot) -> tuple[str, ...]:
@@ -107,6 +108,7 @@ def client(client: ceph_client.Client) -> dict[str, typing.Any]:
     request = client.request
     return {
         "name": client.name,
+        "relation": request.relation_id,
         "key": client.key,
         "pools": [
             {
@@ -142,12 +144,12 @@ def obstacle(snapshot: Snapshot, seen: Values) -> Obstacle:
     """Tell what keeps this unit from being a member of the cluster."""
     if not seen["address"]:
         return "waiting", "waiting for an address"
-    if snapshot.machine.get("has_monitor"):
-        return None
+    if snapshot.machine.get("has_monitor") or seen["online"]:
+        return None  # what was made in this dispatch was not there when we looked
     made = seen["facts"].get("cluster")
     if made is None and not snapshot.is_leader:
         return "waiting", "waiting for the leader: making the cluster"
-    if made and made["seed"] != seen["node"] and not other_monitors(snapshot):
+    if made and not other_monitors(snapshot):
         return "waiting", "waiting for the monitor of another unit"
     return None
 

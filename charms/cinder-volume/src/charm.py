@@ -214,15 +214,19 @@ def obstacle(snapshot: Snapshot, seen: Values) -> Obstacle:
 
 def tasks(snapshot: Snapshot, seen: Values) -> Iterator[Task]:
     """Bring the packages of drivers that are not on every machine, and Ceph's key to its place."""
-    if packages := snapshot.machine.get("packages", ()):
-        yield Task(
-            name="packages",
-            argv=("apt-get", "install", "--yes", "--no-install-recommends", *packages),
-            environment={"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_SUSPEND": "1"},
-            message=f"installing {', '.join(packages)}",
-            timeout=1800,
-            on="unit",
-        )
+    if packages := tuple(snapshot.machine.get("packages", ())):
+        install = ("install", "--yes", "--no-install-recommends", *packages)
+        # The lists of packages that were brought with the machine name versions long gone.
+        for name, words in (("package-lists", ("update",)), ("packages", install)):
+            yield Task(
+                name=name,
+                argv=("apt-get", *words),
+                environment={"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_SUSPEND": "1"},
+                inputs=packages,
+                message=f"installing {', '.join(packages)}",
+                timeout=1800,
+                on="unit",
+            )
     if ceph := seen["ceph"]:
         # Where a volume is opened to make an image of it, the key is looked for here only.
         place = f"/etc/ceph/ceph.client.{ceph.user}.keyring"

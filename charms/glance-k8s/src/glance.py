@@ -73,8 +73,6 @@ def obstacle(snapshot: Snapshot, seen: Values) -> Obstacle:
     """Tell why a unit must not serve images, or must not change where it looks for them."""
     if seen["ceph"]:
         return None
-    if problem := CEPH.problem(snapshot):
-        return ("blocked", f"ceph refuses: {problem}")
     if POOL_TASK in records.records(snapshot):
         return ("blocked", "missing integration: ceph, where images are")
     return None if _has_images(snapshot) else _alone(snapshot)

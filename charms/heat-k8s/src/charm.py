@@ -10,7 +10,7 @@ from charmkit import api, caching, messaging
 from charmkit.interfaces import keystone, keystone_resources, rabbitmq
 from charmkit.reconciler import Reconciler
 from charmkit.service import File, OwnSecret, Service, Task
-from charmkit.spec import Snapshot, Values
+from charmkit.spec import Snapshot, Values, in_url
 
 PORT = 8004
 CFN_PORT = 8000
@@ -50,8 +50,7 @@ def _config(process: str) -> File:
 
 
 def _values(snapshot: Snapshot, seen: Values) -> Values:
-    where = snapshot.addresses
-    host = f"[{where.service_ip}]" if ":" in where.service_ip else where.service_ip
+    host = in_url(snapshot.addresses.service_ip)
     return {
         **messaging.values("heat"),
         # Instances call it, and they do not know the names of Kubernetes.

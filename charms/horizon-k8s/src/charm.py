@@ -21,6 +21,7 @@ HORIZON = Service(
             command=f"{api.BIN}/uwsgi --ini /etc/horizon/uwsgi.ini",
             files=(
                 File(path=horizon.SETTINGS, template="local_settings.py.j2", group="horizon"),
+                File(path="/etc/horizon/sealing.py", template="sealing.py", group="horizon"),
                 File(path="/etc/horizon/wsgi.py", template="wsgi.py", group="horizon"),
                 File(path="/etc/horizon/uwsgi.ini", template="uwsgi.ini.j2"),
                 File(
@@ -29,7 +30,7 @@ HORIZON = Service(
                     group="horizon",
                 ),
                 File(path=horizon.KEY, text="{{ certificates.private_key }}", group="horizon"),
-                File(path=horizon.TRUSTED, text=horizon.TRUST, group="horizon"),
+                File(path=horizon.TRUSTED, text=api.TRUST, group="horizon"),
                 File(path=api.PROBE, template="online.sh", mode=0o755, restarts=False),
             ),
             check=Check(

@@ -4,14 +4,13 @@ import dataclasses
 from typing import Any
 
 from charmkit.interfaces import tls_certificates
-from charmkit.spec import Snapshot, Values
+from charmkit.spec import Snapshot, Values, in_url
 
 PORT = 443
 SETTINGS = "/etc/horizon/local_settings.py"
 CERTIFICATE = "/etc/horizon/tls/cert.pem"
 KEY = "/etc/horizon/tls/key.pem"
 TRUSTED = "/etc/horizon/tls/ca.pem"
-TRUST = "{{ certificates.ca }}{% if receive_ca_cert %}{{ receive_ca_cert.bundle }}{% endif %}"
 STATIC = "/usr/share/horizon/static"
 
 
@@ -44,5 +43,4 @@ def values(snapshot: Snapshot, seen: Values) -> dict[str, Any]:
 def url(snapshot: Snapshot) -> str:
     """Give the dashboard's address for browsers."""
     address = snapshot.load_balancer or snapshot.addresses.service_ip
-    host = snapshot.config["external-hostname"] or (f"[{address}]" if ":" in address else address)
-    return f"https://{host}/"
+    return f"https://{snapshot.config['external-hostname'] or in_url(address)}/"

@@ -6,6 +6,7 @@ import pathlib
 import ops
 
 import haproxy
+from charmkit import api
 from charmkit.interfaces import certificate_transfer
 from charmkit.reconciler import Reconciler
 from charmkit.service import Check, File, LoadBalancer, Option, Process, Service
@@ -27,7 +28,7 @@ INGRESS = Service(
                     mode=0o600,
                     restarts=False,
                 ),
-                File(path=haproxy.TRUSTED, text=haproxy.TRUST, mode=0o644, restarts=False),
+                File(path=haproxy.TRUSTED, text=api.TRUST, mode=0o644, restarts=False),
                 File(path=haproxy.PROBE, template="online.sh", mode=0o755, restarts=False),
                 File(path=haproxy.RELOAD, template="reload.sh", mode=0o755, restarts=False),
             ),

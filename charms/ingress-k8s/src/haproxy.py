@@ -6,7 +6,7 @@ from typing import Any
 
 from charmkit.interfaces import ingress, tls_certificates
 from charmkit.service import Task, digest
-from charmkit.spec import Publication, Snapshot, Values
+from charmkit.spec import Publication, Snapshot, Values, in_url
 
 PROGRAM = "/usr/sbin/haproxy"
 CONFIG = "/etc/haproxy/haproxy.cfg"
@@ -15,7 +15,6 @@ TRUSTED = "/etc/haproxy/tls/ca.pem"
 PID = "/run/haproxy/haproxy.pid"
 PROBE = "/var/lib/charmkit/online.sh"
 RELOAD = "/var/lib/charmkit/reload.sh"
-TRUST = "{{ certificates.ca }}{% if receive_ca_cert %}{{ receive_ca_cert.bundle }}{% endif %}"
 PORTS = (443, 80)
 
 CLIENTS = ingress.Provider()
@@ -118,7 +117,7 @@ def offers(snapshot: Snapshot, seen: Values) -> Iterator[Publication]:
     would all start anew.
     """
     address = snapshot.load_balancer or snapshot.addresses.service_ip
-    host = seen["config"]["external_hostname"] or (f"[{address}]" if ":" in address else address)
+    host = seen["config"]["external_hostname"] or in_url(address)
     urls = {
         request.relation_id: f"https://{host}/{request.prefix}"
         for request in CLIENTS.requests(snapshot)

@@ -13,7 +13,7 @@ from charmkit.interfaces import (
     keystone_resources,
 )
 from charmkit.service import Directory, OwnSecret, Task, digest
-from charmkit.spec import Publication, Snapshot, Values
+from charmkit.spec import Publication, Snapshot, Values, in_url
 
 PORT = 5000
 CONFIG = "/etc/keystone/keystone.conf"
@@ -114,7 +114,7 @@ def values(snapshot: Snapshot, seen: Values) -> dict[str, Any]:
     """Give what templates, tasks and offers need beyond options and relations."""
     where = snapshot.addresses
     own = f"https://{where.service_name}:{PORT}"
-    outside = f"https://{keystone.in_url(where.service_ip)}:{PORT}"
+    outside = f"https://{in_url(where.service_ip)}:{PORT}"
     return {
         "fernet_keys": FERNET_KEYS,
         "credential_keys": CREDENTIAL_KEYS,
@@ -197,6 +197,7 @@ def wish(snapshot: Snapshot, seen: Values) -> dict[str, Any]:
     resources = [
         {
             "app": request.app,
+            "relation": str(request.relation_id),
             "id": request.id,
             "operations": [_operation(each) for each in request.operations],
         }

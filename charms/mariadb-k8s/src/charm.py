@@ -12,7 +12,7 @@ import mariadb
 from charmkit.interfaces import mysql_client, tls_certificates
 from charmkit.reconciler import Reconciler
 from charmkit.service import Check, File, LoadBalancer, Option, Process, Service, Task
-from charmkit.spec import Publication, Snapshot, Values
+from charmkit.spec import Publication, Snapshot, Values, in_url
 from operations import Operations
 
 CLIENTS = mysql_client.Provider()
@@ -97,7 +97,7 @@ def offers(snapshot: Snapshot, seen: Values) -> Iterator[Publication]:
         snapshot,
         [each for each in accounts(snapshot) if each.username in (facts.get("accounts") or ())],
         address=f"{snapshot.addresses.service_name}:{mariadb.PORT}",
-        external_address=f"{outside}:{mariadb.PORT}" if outside else "",
+        external_address=f"{in_url(outside)}:{mariadb.PORT}" if outside else "",
         version=facts.get("version", ""),
         tls_ca=certificate.ca if certificate else "",
     )

@@ -20,7 +20,7 @@ import pathlib
 import re
 from collections.abc import Mapping
 
-from charmkit.spec import PEERS, Publication, Publish, Snapshot
+from charmkit.spec import PEERS, Publication, Publish, Snapshot, unit_number
 
 KEY = "galera"
 """Key of the peer unit bag: where in the cluster's history the unit stopped."""
@@ -68,7 +68,7 @@ def membership(snapshot: Snapshot, own: Position) -> Membership:
     others = positions(snapshot)
     if snapshot.planned_units <= 1 and not others:
         return Membership()
-    numbers = {_number(unit) for unit in others} | set(range(snapshot.planned_units))
+    numbers = {unit_number(unit) for unit in others} | set(range(snapshot.planned_units))
     domain = snapshot.addresses.unit_name.partition(".")[2]
     return Membership(
         clustered=True,
@@ -85,12 +85,12 @@ def founder(known: Mapping[str, Position]) -> str | None:
     """
     members = {unit: place for unit, place in known.items() if place.history}
     if not members:
-        return next((unit for unit in known if _number(unit) == 0), None)
+        return next((unit for unit in known if unit_number(unit) == 0), None)
     if len({place.history for place in members.values()}) > 1:
         return None  # two histories: only a person can know which one is to stay
     if any(place.seqno < 0 for place in members.values()):
         return None
-    return max(members, key=lambda unit: (members[unit].seqno, -_number(unit)))
+    return max(members, key=lambda unit: (members[unit].seqno, -unit_number(unit)))
 
 
 def positions(snapshot: Snapshot) -> dict[str, Position]:
@@ -141,7 +141,3 @@ def _text(path: pathlib.Path) -> str:
         return path.read_text()
     except FileNotFoundError:
         return ""
-
-
-def _number(unit: str) -> int:
-    return int(unit.rpartition("/")[2])

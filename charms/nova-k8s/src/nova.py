@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from charmkit import api, messaging
 from charmkit.interfaces import keystone, mysql_client, nova_service, rabbitmq
 from charmkit.service import File, OwnSecret, Process, Task
-from charmkit.spec import Publication, Snapshot, Values
+from charmkit.spec import Publication, Snapshot, Values, in_url
 
 PORT = 8774
 METADATA_PORT = 8775
@@ -204,7 +204,7 @@ def offers(snapshot: Snapshot, seen: Values) -> Iterable[Publication]:
     outside = snapshot.load_balancer
     if not outside:
         return
-    host = f"[{outside}]" if ":" in outside else outside
+    host = in_url(outside)
     yield HYPERVISORS.respond(
         snapshot,
         nova_service.Compute(

@@ -21,7 +21,7 @@ from charmkit.service import File, Service
 HYPERVISOR = Service(
     name=hypervisor.NAME,
     processes=hypervisor.PROCESSES,
-    files=(File(path=f"{hypervisor.FOLDER}/secrets.py", template="secrets.py"),),
+    files=(File(path=f"{hypervisor.FOLDER}/volume_keys.py", template="volume_keys.py"),),
     needs=(
         rabbitmq.Requirer(username="nova", vhost=nova_service.VHOST, external=True),
         keystone_credentials.Requirer(),

@@ -7,7 +7,7 @@ import pathlib
 import re
 from collections.abc import Iterator, Mapping
 
-from charmkit import messaging
+from charmkit import api, messaging
 from charmkit.service import Check, File, Obstacle, Option, Process, Sight, Task, User
 from charmkit.spec import Snapshot, Values
 
@@ -56,7 +56,7 @@ USERS = (User(name="neutron", uid=42005, home="/var/lib/neutron"),)
 
 _CERTIFICATE = "{{ certificates.certificate }}"
 _KEY = "{{ certificates.private_key }}"
-_TRUST = "{{ certificates.ca }}{% if receive_ca_cert %}{{ receive_ca_cert.bundle }}{% endif %}"
+_AUTHORITY = "{{ certificates.ca }}"
 
 
 def _tls(folder: str, *, restarts: bool) -> tuple[File, ...]:
@@ -64,14 +64,15 @@ def _tls(folder: str, *, restarts: bool) -> tuple[File, ...]:
     return (
         File(path=f"{folder}/cert.pem", text=_CERTIFICATE, restarts=restarts),
         File(path=f"{folder}/key.pem", text=_KEY, mode=0o600, restarts=restarts),
-        File(path=f"{folder}/ca.pem", text=_TRUST, mode=0o644, restarts=restarts),
+        File(path=f"{folder}/ca.pem", text=api.TRUST, mode=0o644, restarts=restarts),
     )
 
 
 def _pki(path: str, text: str, **owner: str) -> File:
     """Describe a file at a place that libvirt and QEMU know.
 
-    QEMU reads it at each migration, libvirt at its start.
+    QEMU reads it at each migration, libvirt at its start. Both take whoever has a certificate of
+    their authority for another hypervisor, so that is the cloud's own and no other.
     """
     is_key = text == _KEY
     is_read_anew = path.startswith("/etc/pki/qemu/")
@@ -85,12 +86,12 @@ def _pki(path: str, text: str, **owner: str) -> File:
 
 
 _LIBVIRT_TLS = (
-    _pki("/etc/pki/CA/cacert.pem", _TRUST),
+    _pki("/etc/pki/CA/cacert.pem", _AUTHORITY),
     _pki("/etc/pki/libvirt/servercert.pem", _CERTIFICATE),
     _pki("/etc/pki/libvirt/private/serverkey.pem", _KEY),
     _pki("/etc/pki/libvirt/clientcert.pem", _CERTIFICATE),
     _pki("/etc/pki/libvirt/private/clientkey.pem", _KEY),
-    _pki("/etc/pki/qemu/ca-cert.pem", _TRUST),
+    _pki("/etc/pki/qemu/ca-cert.pem", _AUTHORITY),
     _pki("/etc/pki/qemu/server-cert.pem", _CERTIFICATE),
     _pki("/etc/pki/qemu/server-key.pem", _KEY, user="libvirt-qemu"),
     _pki("/etc/pki/qemu/client-cert.pem", _CERTIFICATE),
@@ -244,7 +245,7 @@ COMPUTE = Process(
             template="hypervisor_libvirt.py",
             mode=0o644,
         ),
-        File(path=f"{NOVA_TLS}/ca.pem", text=_TRUST, mode=0o644),
+        File(path=f"{NOVA_TLS}/ca.pem", text=api.TRUST, mode=0o644),
         dataclasses.replace(messaging.authority("nova"), group="root", mode=0o644),
         File(path=LINKED, template="linked.sh", restarts=False),
     ),
@@ -283,21 +284,27 @@ def inspect(snapshot: Snapshot, sight: Sight) -> Values:
     """Look at what the machine can, and at what was known of its network before.
 
     Returns:
-        `virtualization` and `datapath` as the probe tells them, "" while it cannot be asked, and
-        `networks`: physical network → what finds its interface, as it was written last.
+        `virtualization` and `datapath` as the probe tells them, "" while it cannot be asked;
+        `networks`: physical network → what finds its interface, as it was written last; and
+        `network_problem`: what an operator has to change before there can be a network, or "".
     """
-    text = ""
-    both = "command -v qemu-system-x86_64 >/dev/null && command -v ovs-dpctl || true"
-    if sight.run(("sh", "-c", both)):
-        source = (TEMPLATES / "host.py").read_text()
-        text = sight.run(("python3", "-", "probe"), stdin=source)
-    probed: Mapping[str, str] = json.loads(text) if text else {}
     written = json.loads(sight.read(NETWORK) or "{}")
-    return {
-        "virtualization": probed.get("virtualization", ""),
-        "datapath": probed.get("datapath", ""),
+    found = {
+        "virtualization": "",
+        "datapath": "",
         "networks": written.get("networks", {}),
+        "network_problem": "",
     }
+    both = "command -v qemu-system-x86_64 >/dev/null && command -v ovs-dpctl || true"
+    if not sight.run(("sh", "-c", both)):
+        return found
+    source = (TEMPLATES / "host.py").read_text()
+    found |= json.loads(sight.run(("python3", "-", "probe"), stdin=source))
+    if snapshot.addresses.unit_ip:
+        wanted = network(dataclasses.replace(snapshot, machine=found), southbound="")
+        text = sight.run(("python3", "-", "check", wanted), stdin=source)
+        found["network_problem"] = text.strip()
+    return found
 
 
 def external_networks(snapshot: Snapshot) -> dict[str, str]:
@@ -396,6 +403,8 @@ def obstacle(snapshot: Snapshot, seen: Values) -> Obstacle:
             "tunnel: the kernel has no openvswitch, so tunnels need an interface of their own;"
             " bind tunnel to another space",
         )
+    if problem := snapshot.machine.get("network_problem"):
+        return "blocked", problem
     return None
 
 
@@ -415,7 +424,7 @@ def tasks(snapshot: Snapshot, seen: Values) -> Iterator[Task]:
         ]
         yield Task(
             name="volume-keys",
-            argv=("python3", f"{FOLDER}/secrets.py"),
+            argv=("python3", f"{FOLDER}/volume_keys.py"),
             stdin=json.dumps(keys),
             message="giving libvirt the keys of volumes",
             when="online",

@@ -10,7 +10,7 @@ import json
 import pathlib
 from collections.abc import Mapping
 
-from charmkit.spec import PEERS, Publication, Publish, Snapshot
+from charmkit.spec import PEERS, Publication, Publish, Snapshot, unit_number
 
 HOME = "/etc/ovn"
 DATABASES = ("nb", "sb")
@@ -41,8 +41,8 @@ def membership(snapshot: Snapshot) -> Membership:
 
     The first unit founds them, but not if it lost its data while others belong to them.
     """
-    numbers = {_number(unit) for unit in _told(snapshot)} | set(range(snapshot.planned_units))
-    mine = _number(snapshot.unit)
+    numbers = {unit_number(unit) for unit in _told(snapshot)} | set(range(snapshot.planned_units))
+    mine = unit_number(snapshot.unit)
     return Membership(
         me=host(snapshot, mine),
         others=tuple(host(snapshot, number) for number in sorted(numbers - {mine})),
@@ -101,7 +101,3 @@ def _told(snapshot: Snapshot) -> dict[str, dict[str, str]]:
     """Give unit → what it told, of the other units."""
     bags = snapshot.peers.remote_units if snapshot.peers else {}
     return {unit: json.loads(bag.get(KEY) or "{}") for unit, bag in bags.items()}
-
-
-def _number(unit: str) -> int:
-    return int(unit.rpartition("/")[2])

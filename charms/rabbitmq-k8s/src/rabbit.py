@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable
 
 from charmkit.interfaces import rabbitmq
-from charmkit.spec import PEERS, Publication, Publish, Snapshot
+from charmkit.spec import PEERS, Publication, Publish, Snapshot, unit_number
 
 PORT = 5671
 HOME = "/etc/rabbitmq"
@@ -54,9 +54,9 @@ def membership(snapshot: Snapshot) -> Membership:
     """
     peers = snapshot.peers
     bags = peers.remote_units if peers else {}
-    numbers = {_number(unit) for unit in bags} | set(range(snapshot.planned_units))
+    numbers = {unit_number(unit) for unit in bags} | set(range(snapshot.planned_units))
     is_known = any(bag.get(MEMBER) for bag in bags.values())
-    mine = _number(snapshot.unit)
+    mine = unit_number(snapshot.unit)
     return Membership(
         me=node(snapshot, mine),
         others=tuple(_host(snapshot, number) for number in sorted(numbers - {mine})),
@@ -88,10 +88,6 @@ def tell(snapshot: Snapshot, is_member: bool) -> Publication:
 def _host(snapshot: Snapshot, number: int) -> str:
     domain = snapshot.addresses.unit_name.partition(".")[2]
     return f"{snapshot.app}-{number}.{domain}"
-
-
-def _number(unit: str) -> int:
-    return int(unit.rpartition("/")[2])
 
 
 # --- accounts ----------------------------------------------------------------------------------

@@ -42,14 +42,17 @@ def value(operation):
     return [{"url": f"https://{interface}:5000/v3", "region_id": "RegionOne"}]
 
 
-def results(operations, code=0):
-    return [{"name": each.name, "return-code": code, "value": value(each)} for each in operations]
+def results(asked, code=0):
+    ops = [
+        {"name": each.name, "return-code": code, "value": value(each)} for each in asked.operations
+    ]
+    return {str(asked.relation_id): {"id": asked.id, "ops": ops}}
 
 
 def answer(bag, content, code=0):
     snapshot = sees(bag, app="keystone", secrets={URI: content})
     (asked,) = PROVIDER.requests(snapshot)
-    (published,) = PROVIDER.respond(snapshot, {asked.id: results(asked.operations, code)}).bags
+    (published,) = PROVIDER.respond(snapshot, results(asked, code)).bags
     return published.app
 
 
@@ -92,6 +95,46 @@ def test_a_request_waits_until_its_secret_can_be_read():
 def test_a_failed_operation_is_not_read_as_a_domain():
     bag, content = request()
     assert CLIENT.read(sees(answer(bag, content, code=1), own={LABEL: content})) is None
+
+
+def test_the_client_can_tell_why_it_is_refused():
+    bag, content = request()
+    assert CLIENT.problem(sees()) is None
+    assert CLIENT.problem(sees(answer(bag, content))) is None
+    refused = json.loads(answer(bag, content)["response"])
+    error = {"error": "domain heat is not one that heat made"}
+    refused["ops"][1:] = [{"name": "create_domain", "return-code": 1, "value": error}]
+    assert CLIENT.problem(sees({"response": json.dumps(refused)})) == error["error"]
+    refused["ops"][-1]["value"] = None
+    assert CLIENT.problem(sees({"response": json.dumps(refused)})) == "create_domain failed"
+    old = dataclasses.replace(CLIENT, domain="other")
+    assert old.problem(sees({"response": json.dumps(refused)})) is None
+
+
+def test_two_clients_with_the_same_wish_have_answers_of_their_own():
+    bag, content = request()
+    relations = tuple(
+        RelationData(id=number, endpoint=ENDPOINT, app=app, remote_app=bag)
+        for number, app in ((7, "heat"), (8, "other"))
+    )
+    snapshot = dataclasses.replace(
+        sees(app="keystone", secrets={URI: content}), relations={ENDPOINT: relations}
+    )
+    first, second = PROVIDER.requests(snapshot)
+    assert first.id == second.id
+    made = {**results(first), **results(second, code=1)}
+    bags = PROVIDER.respond(snapshot, made).bags
+    codes = [json.loads(each.app["response"])["ops"][0]["return-code"] for each in bags]
+    assert codes == [0, 1]
+
+
+def test_what_came_of_an_older_request_is_no_answer():
+    bag, content = request()
+    snapshot = sees(bag, app="keystone", secrets={URI: content})
+    (asked,) = PROVIDER.requests(snapshot)
+    older = {"7": {**results(asked)["7"], "id": "older"}}
+    (published,) = PROVIDER.respond(snapshot, older).bags
+    assert published.app == {"status": "ready"}
 
 
 def test_an_answer_that_leaves_something_out_is_not_read_as_a_domain():

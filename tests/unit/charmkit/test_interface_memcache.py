@@ -29,8 +29,9 @@ def test_a_unit_that_does_not_answer_takes_its_address_back():
 
 
 @pytest.mark.parametrize("bag", [{}, {"host": "a"}, {"port": "11211"}])
-def test_half_an_answer_is_none(bag):
-    assert REQUIRER.read(sees({"memcached/0": bag})) is None
+def test_half_an_answer_is_no_server_and_keeps_nobody_waiting(bag):
+    assert REQUIRER.read(sees({"memcached/0": bag})) == memcache.Cache(())
+    assert REQUIRER.read(sees()) == memcache.Cache(())
 
 
 def test_without_a_relation_there_is_nothing_to_ask_or_read():

@@ -12,8 +12,8 @@ import pytest
 from fakemachine import FakeMachine, System
 from ops import testing
 
-from charmkit import reconciler, workload
-from charmkit.layout import Content
+from charmkit import reconciler, units, workload
+from charmkit.layout import Content, Workload
 from charmkit.machine import Machine
 from charmkit.reconciler import Reconciler
 from charmkit.service import Check, File, Process, Service, Task, User
@@ -274,6 +274,44 @@ def test_a_file_that_restarts_nothing_is_written_without_one(ctx, running, syste
     (system.root / "proc/version").write_text("Linux 7\n")
     assert started(system, lambda: changed(ctx, running)) == []
     assert text(system, "/etc/agent.note") == "Linux 7"
+
+
+def test_a_new_word_in_a_drop_in_restarts_nothing(ctx, running, system, monkeypatch):
+    drop_in = units._drop_in
+    monkeypatch.setattr(units, "_drop_in", lambda *given: [*drop_in(*given), "# a new word"])
+    assert started(system, lambda: changed(ctx, running)) == []
+    name = "daemon.service"
+    assert "# a new word" in text(system, f"/etc/systemd/system/{name}.d/charmkit-agents.conf")
+    assert "# a new word" in system.loaded[name], "systemd knows it for the next start"
+
+
+@pytest.mark.parametrize(
+    ("change", "restarts"),
+    [
+        ({"environment": {"ARGS": "--listen"}}, True),
+        ({"settings": ("ExecStartPost=/bin/true",)}, False),
+        ({"after": ("other.socket",)}, False),
+    ],
+)
+def test_a_unit_of_the_distribution_restarts_for_what_it_runs_with(change, restarts):
+    def define(process):
+        return units.define(process, service="agents", files=(), digest_of_files="f", runtime="")
+
+    daemon = AGENTS.processes[0]
+    before, after = define(daemon), define(dataclasses.replace(daemon, **change))
+    assert before.text != after.text
+    assert (before.digest != after.digest) is restarts
+
+
+def test_settings_alone_need_no_restart(ctx, running, system):
+    process = Process(name="switch", unit="daemon.service", settings=("ExecStartPost=/bin/true",))
+    defined = units.define(process, service="agents", files=(), digest_of_files="", runtime="")
+    assert (defined.digest, "ExecStartPre" in defined.text) == ("", False)
+    real = FakeMachine("agents", system)
+    wanted = Workload(container="agents", units=(defined,))
+    assert not real.is_as_wanted(wanted)
+    assert started(system, lambda: real.start(wanted)) == []
+    assert real.is_as_wanted(wanted)
 
 
 def test_a_hook_that_failed_before_the_restart_is_made_good(ctx, running, system):

@@ -90,6 +90,6 @@ def test_tokens_are_encrypted_before_they_are_cached():
     assert len(settings["memcache_secret_key"][0]) == 43
 
 
-@pytest.mark.parametrize("values", [{}, {"cache": None}])
+@pytest.mark.parametrize("values", [{}, {"cache": None}, {"cache": memcache.Cache(())}])
 def test_without_a_cache_none_is_named(values):
     assert not [option for option in tokens(**values) if option.startswith("memcache")]

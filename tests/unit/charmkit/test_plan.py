@@ -107,6 +107,20 @@ def test_an_optional_integration_without_data_is_waited_for(make, ready):
     assert make(seen).status == Status("waiting", "waiting for data from: store")
 
 
+def test_what_a_provider_refuses_is_not_waited_for(make, ready, web):
+    class Refused(type(web.needs[0])):
+        def problem(self, snapshot):
+            return "the store is full" if self.read(snapshot) is None else None
+
+    [need] = [each for each in web.needs if each.endpoint == "store"]
+    service = dataclasses.replace(web, needs=(Refused(**vars(need)),))
+    refused = with_relation(ready, "store", app="warehouse", remote_app={})
+    assert make(refused, service).status == Status(
+        "blocked", "warehouse refuses: the store is full"
+    )
+    assert make(ready, service).status == Status("active")
+
+
 def test_a_container_that_does_not_answer_is_waited_for(make, ready):
     seen = dataclasses.replace(ready, containers={"web": ContainerState()})
     assert make(seen).status == Status("waiting", "waiting for container: web")

@@ -2,15 +2,28 @@
 
 import dataclasses
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from charmkit.interfaces import _base
-from charmkit.spec import Addresses, SecretRef, Snapshot
+from charmkit.spec import Addresses, SecretRef, Snapshot, in_url, unit_number
 
 
 def snapshot(entropy):
     return Snapshot(app="web", unit="web/0", entropy=entropy)
+
+
+def test_a_unit_has_a_number():
+    assert unit_number("self-signed-certificates/12") == 12
+
+
+@pytest.mark.parametrize(
+    ("host", "text"),
+    [("10.0.0.5", "10.0.0.5"), ("a.test", "a.test"), ("fd00::5", "[fd00::5]"), ("", "")],
+)
+def test_an_address_of_version_6_stands_in_brackets_before_a_port(host, text):
+    assert in_url(host) == text
 
 
 @given(st.binary(min_size=32, max_size=32), st.text(), st.integers(1, 43))

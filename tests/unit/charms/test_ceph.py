@@ -58,7 +58,7 @@ def ready():
 
 
 def recorded(*clients, seed="m-0"):
-    facts = {"seed": seed, "clients": list(clients), "version": "16.2.15"}
+    facts = {"seed": seed, "clients": dict.fromkeys(clients, 4), "version": "16.2.15"}
     record = {"digest": "d", "inputs": [], "facts": facts}
     return {"tasks": json.dumps({"cluster": record})}
 
@@ -71,6 +71,12 @@ def with_peers(snapshot, units=None, local_app=None):
         local_app=peers.local_app if local_app is None else local_app,
     )
     return dataclasses.replace(snapshot, relations={**snapshot.relations, PEERS: (changed,)})
+
+
+def new_on_its_machine(snapshot):
+    """Give what a unit sees that has made nothing yet."""
+    containers = {"ceph": ContainerState(can_connect=True)}
+    return dataclasses.replace(snapshot, machine={"has_monitor": False}, containers=containers)
 
 
 @pytest.fixture
@@ -178,13 +184,27 @@ def test_a_leader_that_came_later_joins(tasks, ready):
 
 
 def test_a_member_waits_for_the_first_one(make, ready):
-    late = dataclasses.replace(ready, is_leader=False, machine={"has_monitor": False})
+    late = dataclasses.replace(new_on_its_machine(ready), is_leader=False)
     nothing = with_peers(late, local_app={})
     assert make(nothing).status == Status("waiting", "waiting for the leader: making the cluster")
     made = with_peers(late, local_app=recorded(seed="m-9"))
     assert make(made).status == Status("waiting", "waiting for the monitor of another unit")
     up = with_peers(made, {"ceph/9": {"monitor": "10.0.0.9"}})
     assert make(up).status == Status("active")
+
+
+def test_who_made_the_cluster_and_left_waits_for_the_others_too(make, ready):
+    again = new_on_its_machine(ready)
+    assert make(again).status == Status("waiting", "waiting for the monitor of another unit")
+    up = with_peers(again, {"ceph/1": {"monitor": "10.0.0.7"}})
+    assert make(up).status == Status("active")
+
+
+def test_what_was_made_in_this_dispatch_counts(make, ready):
+    # The machine was looked at before; the record is written in the same dispatch.
+    made = make(dataclasses.replace(ready, machine={"has_monitor": False}))
+    assert made.status == Status("active")
+    assert "tasks" in bags(made, 1)[0]
 
 
 def test_a_member_that_lost_all_others_goes_on(make, ready):
@@ -239,6 +259,24 @@ def test_the_leader_makes_what_clients_ask_for(tasks, ready):
     [client] = tasks(ready)["cluster"]["clients"]
     assert (client["name"], client["key"]) == ("glance", "AQglance")
     assert [pool["name"] for pool in client["pools"]] == ["glance"]
+
+
+def test_a_client_without_units_is_kept_while_its_relation_is_there(tasks, ready):
+    [relation] = ready.related("ceph")
+    empty = dataclasses.replace(relation, remote_units={})
+    away = dataclasses.replace(ready, relations={**ready.relations, "ceph": (empty,)})
+    asked = tasks(away)["cluster"]
+    assert (asked["clients"], asked["kept"]) == ([], {"glance": 4})
+    gone = dataclasses.replace(ready, relations={**ready.relations, "ceph": ()})
+    assert tasks(gone)["cluster"]["kept"] == {}
+    assert tasks(ready)["cluster"]["kept"] == {}
+
+
+def test_a_client_of_a_relation_before_this_one_is_no_answer(make, ready):
+    [relation] = ready.related("ceph")
+    again = dataclasses.replace(relation, id=7)
+    again = dataclasses.replace(ready, relations={**ready.relations, "ceph": (again,)})
+    assert bags(make(again), 7) == ({}, {}), "its key is not in the cluster yet"
 
 
 def test_a_client_is_answered_when_it_is_there(make, ready):

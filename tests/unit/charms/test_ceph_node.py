@@ -33,6 +33,7 @@ class Ceph:
         self.commands = []
         self.monitors = ["m-0"]
         self.unsafe = False
+        self.mute = False
         self.made_keys = 0
 
     def run(self, *argv, stdin=None, timeout=120):
@@ -58,7 +59,9 @@ class Ceph:
 
     def config_key_get(self, words, stdin):
         if words[0] not in self.keys:
-            raise self.error("no such key")
+            raise self.missing("Error ENOENT: ")
+        if self.mute:
+            raise self.error("Error ETIMEDOUT: ")
         return self.keys[words[0]]
 
     def config_key_set(self, words, stdin):
@@ -115,10 +118,11 @@ class Ceph:
         return ""
 
     def mon_dump(self, words, stdin):
-        return json.dumps({"mons": self.monitors})
+        return json.dumps({"mons": [{"name": each} for each in self.monitors]})
 
     def mon_remove(self, words, stdin):
-        self.monitors.remove(words[0])
+        if words[0] in self.monitors:
+            self.monitors.remove(words[0])
         return ""
 
     def osd_new(self, words, stdin):
@@ -154,7 +158,7 @@ def node(load_script, tmp_path, monkeypatch):
 @pytest.fixture
 def ceph(node, monkeypatch):
     fake = Ceph()
-    fake.error = node.NodeError
+    fake.error, fake.missing = node.NodeError, node.MissingError
     monkeypatch.setattr(node, "run", fake.run)
     return fake
 
@@ -224,7 +228,7 @@ def test_the_data_of_another_cluster_are_not_touched(do, ceph, tmp_path):
 def test_no_key_is_in_an_argv(do, ceph):
     do("monitor", MONITOR)
     do("storage", {"devices": [], "size": 1 << 20})
-    do("cluster", {"seed": "m-0", "settings": [], "clients": [client("glance")]})
+    do("cluster", cluster(client("glance")))
     words = {word for argv in ceph.commands for word in argv}
     assert [each for each in words if each.startswith("AQ")] == []
 
@@ -291,10 +295,11 @@ def test_a_device_with_data_is_refused_by_name(node, ceph, monkeypatch):
 # --- the cluster -------------------------------------------------------------------------------
 
 
-def client(name, *, pools=None, groups=(), key="AQkey", group=""):
+def client(name, *, pools=None, groups=(), key="AQkey", group="", relation=4):
     listed = pools if pools is not None else [name]
     return {
         "name": name,
+        "relation": relation,
         "key": key,
         "pools": [
             {"name": each, "application": "rbd", "group": group, "replicas": 0} for each in listed
@@ -303,8 +308,13 @@ def client(name, *, pools=None, groups=(), key="AQkey", group=""):
     }
 
 
-def cluster(*clients, settings=()):
-    return {"seed": "m-0", "settings": list(settings), "clients": list(clients)}
+def cluster(*clients, settings=(), kept=()):
+    return {
+        "seed": "m-0",
+        "settings": list(settings),
+        "clients": list(clients),
+        "kept": dict(kept),
+    }
 
 
 @pytest.mark.parametrize(
@@ -363,13 +373,44 @@ def test_a_group_gives_access_to_pools_of_others(do, ceph, permission, profile):
 
 
 def test_a_client_that_goes_loses_its_rights_and_keeps_its_pool(do, ceph):
-    assert do("cluster", cluster(client("glance"), client("nova")))["clients"] == [
-        "glance",
-        "nova",
-    ]
-    assert do("cluster", cluster(client("nova")))["clients"] == ["nova"]
+    both = cluster(client("glance"), client("nova", relation=5))
+    assert do("cluster", both)["clients"] == {"glance": 4, "nova": 5}
+    assert do("cluster", cluster(client("nova", relation=5)))["clients"] == {"nova": 5}
     assert set(ceph.clients) == {"nova"}
     assert set(ceph.pools) == {"glance", "nova"}
+
+
+def test_a_client_that_goes_takes_no_rights_of_others_away(do, ceph):
+    cinder = client("cinder", groups=[("images", "r")])
+    do("cluster", cluster(client("glance", group="images"), cinder))
+    before = ceph.clients["cinder"]
+    assert "profile rbd-read-only pool=glance" in before["osd"]
+    do("cluster", cluster(cinder))
+    assert ceph.clients == {"cinder": before}
+
+
+def test_the_group_of_a_pool_is_what_its_client_says_now(do, ceph):
+    cinder = client("cinder", groups=[("images", "r"), ("private", "r"), ("", "rwx")])
+    do("cluster", cluster(client("glance", group="images"), cinder))
+    do("cluster", cluster(client("glance", group=""), cinder))
+    assert "glance" not in ceph.clients["cinder"]["osd"]
+
+
+def test_a_client_without_units_keeps_its_key(do, ceph):
+    do("cluster", cluster(client("glance"), client("nova", relation=5)))
+    before = json.dumps(ceph.clients)
+    made = do("cluster", cluster(client("nova", relation=5), kept={"glance": 4}))
+    assert made["clients"] == {"glance": 4, "nova": 5}
+    assert json.dumps(ceph.clients) == before
+
+
+def test_a_cluster_that_does_not_answer_is_not_one_that_remembers_nothing(do, ceph):
+    do("cluster", cluster(client("glance"), client("nova")))
+    ceph.mute = True
+    assert do("cluster", cluster(client("nova"))) == "Error ETIMEDOUT: "
+    ceph.mute = False
+    do("cluster", cluster(client("nova")))
+    assert set(ceph.clients) == {"nova"}, "who has gone is still known"
 
 
 def test_a_client_that_others_made_is_left_alone(do, ceph):
@@ -404,6 +445,39 @@ def test_a_machine_leaves_a_cluster_that_goes_on(do, ceph):
     assert ceph.hosts["m-0"] == []
 
 
+def test_a_machine_that_left_joins_again_whoever_made_the_cluster(do, ceph, tmp_path):
+    request = {**MONITOR, "confirmed": True}
+    do("monitor", MONITOR)
+    do("monitor", request)
+    do("storage", {"devices": [], "size": 1 << 20})
+    ceph.monitors = ["m-0", "m-1"]
+    do("leave", {"node": "m-0"})
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    ceph.commands.clear()
+    ceph.osd_ids.clear()
+    assert do("monitor", request) is None
+    assert "monmaptool" not in programs(ceph), "that would be a cluster of its own"
+    assert any(argv[3:5] == ("mon", "getmap") for argv in ceph.commands)
+    assert do("storage", {"devices": [], "size": 1 << 20}) == {"osds": [0]}
+    assert "ceph-osd" in programs(ceph)
+
+
+def test_who_was_interrupted_leaves_at_the_next_try(do, ceph, node, tmp_path, monkeypatch):
+    def broken(*argv, **how):
+        if argv[3:5] == ("auth", "del"):
+            raise node.NodeError("killed")
+        return ceph.run(*argv, **how)
+
+    do("monitor", MONITOR)
+    do("storage", {"devices": [], "size": 1 << 20})
+    ceph.monitors = ["m-0", "m-1"]
+    monkeypatch.setattr(node, "run", broken)
+    assert do("leave", {"node": "m-0"}) == "killed"
+    monkeypatch.setattr(node, "run", ceph.run)
+    assert do("leave", {"node": "m-0"}) is None
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
 def test_a_machine_does_not_leave_with_the_only_copy(do, ceph):
     do("storage", {"devices": [], "size": 1 << 20})
     ceph.monitors = ["m-0", "m-1"]
@@ -424,6 +498,14 @@ def test_the_last_machine_stays(do, ceph):
 def test_a_program_that_fails_is_named_with_its_last_line(node):
     with pytest.raises(node.NodeError, match=r"^cannot run sh -c .*: two$"):
         node.run("sh", "-c", "echo one >&2; echo two >&2; exit 3")
+
+
+def test_what_is_missing_is_told_from_what_fails(node):
+    with pytest.raises(node.MissingError):
+        node.run("sh", "-c", "echo 'Error ENOENT: ' >&2; exit 2")
+    with pytest.raises(node.NodeError) as failure:
+        node.run("sh", "-c", "echo '[errno 110] RADOS timed out' >&2; exit 1")
+    assert not isinstance(failure.value, node.MissingError)
 
 
 def test_a_program_that_hangs_is_named(node):

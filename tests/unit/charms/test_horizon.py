@@ -2,6 +2,8 @@
 
 import dataclasses
 import pathlib
+import pickle
+import sys
 
 import pytest
 
@@ -9,6 +11,7 @@ from charmkit.interfaces import keystone_credentials, memcache
 from charmkit.spec import Addresses, Snapshot
 from charmkit.templates import Templates
 
+FOLDER = pathlib.Path(__file__).parents[3] / "charms/horizon-k8s"
 IDENTITY = keystone_credentials.Credentials(
     auth_url="https://keystone.cloud.svc.cluster.local:5000/v3",
     public_auth_url="https://10.8.0.5:5000/v3",
@@ -44,6 +47,14 @@ def snapshot():
         ),
         load_balancer="10.64.0.9",
     )  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def sealing(load_script, monkeypatch):
+    """Give the module beside the settings, where the settings find it."""
+    module = load_script(FOLDER / "src/templates/sealing.py")
+    monkeypatch.setitem(sys.modules, "sealing", module)
+    return module
 
 
 def settings(charm, snapshot, **facts):
@@ -85,11 +96,51 @@ def test_cookies_are_for_tls_only(charm, snapshot):
 
 
 def test_sessions_are_in_the_cache_if_there_is_one(charm, snapshot):
-    found = settings(charm, snapshot)
-    assert found["SESSION_ENGINE"].endswith("signed_cookies")
+    for nothing in (None, memcache.Cache(())):
+        found = settings(charm, snapshot, cache=nothing)
+        assert found["SESSION_ENGINE"].endswith("signed_cookies")
     found = settings(charm, snapshot, cache=memcache.Cache(("m1:11211", "m2:11211")))
     assert found["SESSION_ENGINE"].endswith(".cache")
     assert found["CACHES"]["default"]["LOCATION"] == ["m1:11211", "m2:11211"]
+
+
+# --- what memcached holds ----------------------------------------------------------------------
+
+
+class Trap:
+    """Does harm when it is unpickled."""
+
+    def __reduce__(self):
+        return pytest.fail, ("what somebody else wrote was run",)
+
+
+def test_the_cache_is_sealed_with_the_key_of_sessions(charm, snapshot, sealing):
+    cache = memcache.Cache(("m1:11211",))
+    serde = settings(charm, snapshot, cache=cache)["CACHES"]["default"]["OPTIONS"]["serde"]
+    entry, flags = serde.serialize("k", {"token": "t"})
+    assert sealing.Sealed("k'\"x").deserialize(b"k", entry, flags) == {"token": "t"}
+    assert sealing.Sealed("rotated").deserialize("k", entry, flags) is None
+
+
+def test_nobody_reads_what_is_in_the_cache(sealing):
+    entry, _ = sealing.Sealed("secret").serialize("k", "a token of somebody")
+    assert b"token" not in entry
+
+
+@pytest.mark.parametrize(
+    "entry", [b"", b"1", b"\xff", pickle.dumps(Trap()), pickle.dumps(("k", Trap()))]
+)
+def test_what_others_wrote_is_never_run(sealing, entry):
+    assert sealing.Sealed("secret").deserialize("k", entry, 1) is None
+
+
+def test_an_entry_counts_under_its_own_name_only(sealing):
+    sealed = sealing.Sealed("secret")
+    entry, _ = sealed.serialize("session of the administrator", "token")
+    assert sealed.deserialize("mine", entry, 0) is None
+
+
+# --- names -------------------------------------------------------------------------------------
 
 
 def test_static_files_are_where_the_image_has_them(charm, snapshot, load_script):

@@ -6,6 +6,7 @@ import json
 import pathlib
 import subprocess
 import sys
+import types
 
 import pytest
 import yaml
@@ -243,6 +244,15 @@ def test_live_migration_uses_tls_on_the_address_of_management_only(make, ready):
     assert "default_tls_x509_verify = 1" in file(made, "/etc/libvirt/qemu.conf").text
 
 
+def test_who_migrates_vms_has_a_certificate_of_the_clouds_own_authority(make, ready):
+    further = types.SimpleNamespace(bundle="FURTHER\n")
+    made = make(ready, receive_ca_cert=further)
+    for path in ("/etc/pki/CA/cacert.pem", "/etc/pki/qemu/ca-cert.pem"):
+        assert file(made, path).text == "CA\n"
+    for path in ("/etc/nova/tls/ca.pem", "/etc/neutron/tls/ca.pem", "/etc/openvswitch/tls/ca.pem"):
+        assert file(made, path).text == "CA\nFURTHER\n"
+
+
 def test_without_a_page_for_consoles_there_are_none(make, ready, needs):
     bare = dataclasses.replace(needs["nova_service"], console_url="")
     assert nova(make(ready, nova_service=bare))["vnc"]["enabled"] == "false"
@@ -359,7 +369,7 @@ def test_the_key_goes_to_virsh_by_a_file_that_only_root_reads(tmp_path):
     )
     virsh.chmod(0o755)
     keys = json.dumps([{"uuid": "u-1", "name": "cinder & co", "key": "AQ=="}])
-    script = FOLDER / "src/templates/secrets.py"
+    script = FOLDER / "src/templates/volume_keys.py"
     subprocess.run(
         [sys.executable, str(script)],
         input=keys, text=True, check=True, env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
@@ -393,7 +403,18 @@ class Eyes:
             return "/usr/bin/ovs-dpctl\n" if self.has_programs else ""
         self.probed.append(argv)
         assert "def probe()" in stdin
+        if argv[2] == "check":
+            words = json.loads(argv[3])["networks"]["physnet1"]
+            return f"external-networks: no interface for physnet1 is found by {words}\n"
         return json.dumps({"virtualization": "kvm", "datapath": "system"})
+
+
+def test_no_script_takes_the_place_of_a_module_of_python(make, ready):
+    folder = "/usr/lib/openstack-hypervisor"
+    paths = [pathlib.PurePath(each.path) for each in make(ready).workload.files]
+    scripts = {path.stem for path in paths if str(path.parent) == folder and path.suffix == ".py"}
+    assert "volume_keys" in scripts
+    assert not scripts & sys.stdlib_module_names
 
 
 def test_the_machine_is_probed_once_its_programs_are_there(charm, ready):
@@ -403,10 +424,20 @@ def test_the_machine_is_probed_once_its_programs_are_there(charm, ready):
         "virtualization": "kvm",
         "datapath": "system",
         "networks": {"physnet1": "10.9.9.9"},
+        "network_problem": "external-networks: no interface for physnet1 is found by 172.24.4.241",
     }
     bare = Eyes(has_programs=False)
-    assert inspect(ready, bare) == {"virtualization": "", "datapath": "", "networks": {}}
+    unknown = {"virtualization": "", "datapath": "", "networks": {}, "network_problem": ""}
+    assert inspect(ready, bare) == unknown
     assert bare.probed == []
+
+
+def test_a_network_that_cannot_be_made_blocks_instead_of_failing(make, ready):
+    problem = "external-networks: no interface for physnet1 is found by eth9"
+    machine = {**KERNEL, "network_problem": problem}
+    made = make(dataclasses.replace(ready, machine=machine))
+    assert made.status == Status("blocked", problem)
+    assert made.workload is None, "what runs stays as it is"
 
 
 def test_charm_py_stays_short():

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import pathlib
+import subprocess
 
 import pytest
 
@@ -273,6 +274,57 @@ def test_what_the_probe_found_counts_until_the_next_boot(host, tmp_path, monkeyp
     assert tried == ["kvm"]
 
 
+class Kernel:
+    """What programs say of a kernel; Open vSwitch may have the usual port of geneve already."""
+
+    def __init__(self, *, openvswitch=True, geneve=True, port_is_taken=False, bridge=""):
+        self.openvswitch = openvswitch
+        self.geneve = geneve
+        self.port_is_taken = port_is_taken
+        self.bridge = bridge
+        self.links = []
+
+    def run(self, argv, **how):
+        return subprocess.CompletedProcess(argv, *self._answer(*argv))
+
+    def _answer(self, program, *words):
+        if program == "modprobe":
+            return 0, ""
+        if program == "ovs-dpctl":
+            return int(not self.openvswitch), ""
+        if program == "ovs-vsctl":
+            return 0, self.bridge
+        assert (program, words[0]) == ("ip", "link")
+        if words[1] == "delete":
+            self.links.remove(words[2])
+            return 0, ""
+        port = words[words.index("dstport") + 1] if "dstport" in words else "6081"
+        if not self.geneve or (self.port_is_taken and port == "6081"):
+            return 2, ""
+        self.links.append(words[2])
+        return 0, ""
+
+
+@pytest.mark.parametrize(
+    ("facts", "found"),
+    [
+        ({}, True),
+        ({"openvswitch": False}, False),
+        ({"geneve": False}, False),
+        # What ovn-controller makes before it is told of a datapath proves nothing.
+        ({"geneve": False, "bridge": '""\n'}, False),
+        ({"port_is_taken": True}, True),
+        ({"geneve": False, "bridge": "system\n"}, True),
+        ({"openvswitch": False, "bridge": "system\n"}, False),
+    ],
+)
+def test_a_kernel_whose_datapath_is_in_use_still_has_one(host, monkeypatch, facts, found):
+    kernel = Kernel(**facts)
+    monkeypatch.setattr(host.subprocess, "run", kernel.run)
+    assert host.has_kernel_datapath() is found
+    assert kernel.links == []
+
+
 def test_the_system_id_is_written_where_open_vswitch_reads_it(
     host, tmp_path, monkeypatch, wanted, machine
 ):
@@ -295,6 +347,33 @@ def test_a_network_that_cannot_be_made_says_why(host, tmp_path, monkeypatch, wan
     path.write_text(json.dumps(dataclasses.asdict(wanted)))
     assert host.main(["network", str(path)]) == 1
     assert "cannot connect the network: no interface for physnet1" in capsys.readouterr().err
+
+
+def test_what_an_operator_has_to_change_is_told_before_anything_changes(
+    host, monkeypatch, wanted, machine, capsys
+):
+    def problem(**changed):
+        content = dataclasses.asdict(dataclasses.replace(wanted, **changed))
+        assert host.main(["check", json.dumps(content)]) == 0
+        return capsys.readouterr().out.strip()
+
+    monkeypatch.setattr(host, "look", machine.facts)
+    monkeypatch.setattr(host, "run", lambda *argv: pytest.fail(f"{argv} was run"))
+    assert problem() == ""
+    assert problem(networks={"physnet1": "10.99.0.0/24"}) == (
+        "external-networks: no interface for physnet1 is found by 10.99.0.0/24"
+    )
+    assert problem(networks={"physnet1": "eth0"}).startswith("external-networks: physnet1 needs")
+    assert problem(tunnel="10.0.2.99").startswith("tunnel: no interface has the address")
+
+
+def test_who_cannot_look_at_the_network_finds_no_fault_with_it(host, monkeypatch, wanted, capsys):
+    def broken(*argv):
+        raise host.NetworkError("ovs-vsctl: database connection failed")
+
+    monkeypatch.setattr(host, "run", broken)
+    assert host.main(["check", json.dumps(dataclasses.asdict(wanted))]) == 0
+    assert capsys.readouterr().out.strip() == ""
 
 
 def test_the_probe_guest_is_one_boot_sector(host):

@@ -306,7 +306,7 @@ HERE, WHO = "{{ create_domain[0].id }}", "{{ create_user[0].id }}"
 
 def asked(*operations, app="heat"):
     named = [{"name": name, "params": params} for name, params in operations]
-    return {"app": app, "id": f"request of {app}", "operations": named}
+    return {"app": app, "relation": f"of {app}", "id": "request", "operations": named}
 
 
 def domain_of(app="heat", name="heat", user="admin", word="d1"):
@@ -323,7 +323,7 @@ def domain_of(app="heat", name="heat", user="admin", word="d1"):
 
 
 def results(made, app="heat"):
-    return made["resources"][f"request of {app}"]
+    return made["resources"][f"of {app}"]["ops"]
 
 
 def test_a_client_gets_a_domain_with_an_administrator(accounts):
@@ -334,6 +334,13 @@ def test_a_client_gets_a_domain_with_an_administrator(accounts):
     assert api.user("admin")["domain_id"] == domain
     granted = [each for each in api.items["role_assignments"] if "scope.domain.id" in each]
     assert [(each["user"]["id"], each["scope.domain.id"]) for each in granted] == [(user, domain)]
+
+
+def test_each_client_hears_what_came_of_its_own_request(accounts):
+    made = accounts.make(Keystone(), wish(resources=[domain_of(), domain_of(app="magnum")]))
+    assert [each["return-code"] for each in results(made)] == [0, 0, 0, 0]
+    assert [each["return-code"] for each in results(made, "magnum")] == [0, 1]
+    assert made["resources"]["of heat"]["id"] == made["resources"]["of magnum"]["id"] == "request"
 
 
 def test_a_domain_that_is_asked_for_again_is_not_made_again(accounts):

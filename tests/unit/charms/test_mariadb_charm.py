@@ -147,18 +147,23 @@ def test_no_password_is_in_a_bag_a_file_or_an_argument(ctx, started, client):
     assert not any(password in text for password in passwords for text in shown)
 
 
-def test_a_machine_gets_the_address_of_the_load_balancer(ctx, started, client, monkeypatch):
+@pytest.mark.parametrize(
+    ("address", "told"), [("10.0.0.9", "10.0.0.9:3306"), ("fd00::9", "[fd00::9]:3306")]
+)
+def test_a_machine_gets_the_address_of_the_load_balancer(
+    ctx, started, client, monkeypatch, address, told
+):
     asked = []
 
     def ensure(app, model, ports):
         asked.append(ports)
-        return kubernetes.Balancer("10.0.0.9")
+        return kubernetes.Balancer(address)
 
     monkeypatch.setattr(kubernetes, "ensure_load_balancer", ensure)
     bag = {**PLACEMENT.app_bag, "external-node-connectivity": "true"}
     machine = dataclasses.replace(client, remote_app_data=bag)
     out = ctx.run(ctx.on.relation_changed(machine), with_client(started, machine, "relation-4"))
-    assert out.get_relation(4).local_app_data["endpoints"] == "10.0.0.9:3306"
+    assert out.get_relation(4).local_app_data["endpoints"] == told
     assert asked == [{"mysql": 3306}]
 
 

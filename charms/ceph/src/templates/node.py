@@ -23,13 +23,20 @@ MADE = STATE / "helio.json"
 OSDS = STATE / "helio-osds.json"
 TARGETS = ("ceph.target", "ceph-mon.target", "ceph-mgr.target", "ceph-osd.target")
 MGR_CAPS = ("mon", "allow profile mgr", "osd", "allow *", "mds", "allow *")
+# What the cluster remembers for us: the clients that we let in, and pool → group of every pool
+# that ever had one. A pool stays when its client goes, and so do others' rights on it.
 CLIENTS = "helio/clients"
+GROUPS = "helio/groups"
 ACCESS = {"r": "rbd-read-only", "rx": "rbd-read-only", "rwx": "rbd"}
 PLACEMENT_GROUPS = 8  # to begin with: the cluster's own autoscaler takes it from there
 
 
 class NodeError(Exception):
     """What keeps this machine from being what it shall be; one line for operators."""
+
+
+class MissingError(NodeError):
+    """The cluster has no such thing."""
 
 
 # --- programs ----------------------------------------------------------------------------------
@@ -46,7 +53,8 @@ def run(*argv, stdin=None, timeout=120):
     if done.returncode:
         # The last line is the reason; what went before may quote the input.
         lines = (done.stderr or done.stdout).strip().splitlines() or ["no output"]
-        raise NodeError(f"cannot run {' '.join(argv[:4])}: {lines[-1]}")
+        failure = MissingError if lines[-1].startswith("Error ENOENT") else NodeError
+        raise failure(f"cannot run {' '.join(argv[:4])}: {lines[-1]}")
     return done.stdout
 
 
@@ -123,7 +131,9 @@ def forget(made, place):
 
 def make_monitor(request, place):
     """Make the monitor's store and the manager's keyring."""
-    node, first = request["node"], request["seed"] == request["node"]
+    node = request["node"]
+    # Of a cluster that is there even the machine that made it can only be one more member.
+    first = request["seed"] == node and not request["confirmed"]
     manager = folder(STATE / "mgr" / f"ceph-{node}") / "keyring"
     folder(place.parent)
     with tempfile.TemporaryDirectory() as name:
@@ -258,11 +268,16 @@ def make_osd(record):
 
 def keep_owner(record):
     """Give a device to the daemon's user at each start: at boot it belongs to root."""
-    place = pathlib.Path(f"/etc/systemd/system/ceph-osd@{record['id']}.service.d/device.conf")
-    place.parent.mkdir(parents=True, exist_ok=True)
+    place = settings_of(record)
+    place.mkdir(parents=True, exist_ok=True)
     command = f"+/bin/chown --dereference ceph:ceph {record['device']}"
-    place.write_text(f"[Service]\nExecStartPre={command}\n")
+    (place / "device.conf").write_text(f"[Service]\nExecStartPre={command}\n")
     run("systemctl", "daemon-reload")
+
+
+def settings_of(record):
+    """Give the folder of what we add to the unit of an OSD."""
+    return pathlib.Path(f"/etc/systemd/system/ceph-osd@{record['id']}.service.d")
 
 
 def wait_until_up(ids, patience=120):
@@ -326,15 +341,12 @@ def cluster(request):
             if pool["name"] not in present:
                 make_pool(pool, rule)
     lay_out(layout, rule, copies)
-    groups = {}
-    for client in clients:
-        for pool in client["pools"]:
-            groups.setdefault(pool["group"], []).append(pool["name"])
+    groups = pools_by_group(clients)
     for client in clients:
         let_in(client, groups)
-    names = sorted(client["name"] for client in clients)
-    shut_out(names)
-    made = {"seed": request["seed"], "clients": names, "version": version()}
+    there = {**request["kept"], **{each["name"]: each["relation"] for each in clients}}
+    shut_out(sorted(there))
+    made = {"seed": request["seed"], "clients": there, "version": version()}
     print(json.dumps(made, sort_keys=True))
 
 
@@ -374,6 +386,27 @@ def lay_out(layout, rule, copies):
             ceph("osd", "pool", "set", name, "min_size", str(least))
 
 
+def recall(key, otherwise):
+    """Give what the cluster remembers for us, or what stands for it before it does."""
+    try:
+        return json.loads(ceph("config-key", "get", key))
+    except MissingError:
+        return otherwise
+
+
+def pools_by_group(clients):
+    """Give group → its pools; those of clients that have gone are among them."""
+    known = recall(GROUPS, {})
+    wanted = {pool["name"]: pool["group"] for client in clients for pool in client["pools"]}
+    now = {name: group for name, group in sorted({**known, **wanted}.items()) if group}
+    if now != known:
+        ceph("config-key", "set", GROUPS, json.dumps(now))
+    groups = {}
+    for name, group in now.items():
+        groups.setdefault(group, []).append(name)
+    return groups
+
+
 def let_in(client, groups):
     """Give a client its key, and rights on its pools and on the groups that it asked for."""
     profiles = [f"profile rbd pool={pool['name']}" for pool in client["pools"]]
@@ -393,10 +426,7 @@ def let_in(client, groups):
 
 def shut_out(names):
     """Take away the clients that we let in once and that are no longer wanted."""
-    try:
-        known = json.loads(ceph("config-key", "get", CLIENTS))
-    except NodeError:
-        known = []  # there is no such key yet
+    known = recall(CLIENTS, [])
     for name in sorted(set(known) - set(names)):
         ceph("auth", "del", f"client.{name}")
     if known != names:
@@ -412,19 +442,34 @@ def version():
 
 
 def leave(request):
-    """Take this machine out of a cluster that goes on without it."""
+    """Take this machine out of a cluster that goes on without it.
+
+    Nothing of the cluster stays here but what is on devices, so that the machine can join again.
+    """
     node = request["node"]
-    if len(ask("mon", "dump")["mons"]) < 2:
+    if not [each for each in ask("mon", "dump")["mons"] if each["name"] != node]:
         return
-    ids = [str(each["id"]) for each in read(OSDS, {}).values() if "id" in each]
+    records = read(OSDS, {})
+    ids = [str(each["id"]) for each in records.values() if "id" in each]
     if ids:
         ceph("osd", "ok-to-stop", *ids)  # fails while that would take data away
-    for id_ in ids:
-        run("systemctl", "disable", "--now", "--quiet", f"ceph-osd@{id_}")
-        ceph("osd", "purge", id_, "--yes-i-really-mean-it")
+    for name, record in list(records.items()):
+        if "id" in record:
+            run("systemctl", "disable", "--now", "--quiet", f"ceph-osd@{record['id']}")
+            ceph("osd", "purge", str(record["id"]), "--yes-i-really-mean-it")
+            shutil.rmtree(STATE / "osd" / f"ceph-{record['id']}", ignore_errors=True)
+        if "device" in record and "id" in record:
+            shutil.rmtree(settings_of(record), ignore_errors=True)
+        del records[name]
+        write(OSDS, records)  # another try goes on where this one ends
     ceph("osd", "crush", "remove", os.uname().nodename)
     ceph("mon", "remove", node)
     ceph("auth", "del", f"mgr.{node}")
+    run("systemctl", "disable", "--now", "--quiet", f"ceph-mgr@{node}", f"ceph-mon@{node}")
+    for kind in ("mgr", "mon"):
+        shutil.rmtree(STATE / kind / f"ceph-{node}", ignore_errors=True)
+    OSDS.unlink(missing_ok=True)
+    MADE.unlink(missing_ok=True)
 
 
 def pools(request):

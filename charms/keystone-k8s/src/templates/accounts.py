@@ -6,11 +6,11 @@ changes nothing. It runs in the workload container beside the API and needs Pyth
 Input: `url`, and `address`, where to find it; `ca_file`; `admin` (`name`, `password`, `domain`,
 `project`); `domain` and `project` of the accounts; `accounts`, name → `password`, `fingerprint`,
 `roles`; `disabled`, names; `catalogue`, a list of `name`, `type`, `description`, `region` and
-`urls` by interface; `resources`, a list of clients' requests: `app`, `id` and `operations`, each
-`name` and `params`; `idle`, applications whose requests are gone.
+`urls` by interface; `resources`, a list of clients' requests: `app`, `relation`, `id` and
+`operations`, each `name` and `params`; `idle`, applications whose requests are gone.
 Output: ids of `domain`, `project`, `admin_user`, `admin_project`; `users`, name → `id` and
-`fingerprint`; `resources`, id of a request → a list of `name`, `return-code` and `value`;
-`owners`, the applications that own domains.
+`fingerprint`; `resources`, relation of a request → its `id`, and `ops`, a list of `name`,
+`return-code` and `value`; `owners`, the applications that own domains.
 """
 
 import functools
@@ -373,7 +373,10 @@ def make(api, wish):
     for entry in wish["catalogue"]:
         make_entry(api, entry)
     resources = {
-        each["id"]: Resources(api, each["app"]).run(each["operations"])
+        each["relation"]: {
+            "id": each["id"],
+            "ops": Resources(api, each["app"]).run(each["operations"]),
+        }
         for each in wish["resources"]
     }
     disable_domains(api, wish["idle"])

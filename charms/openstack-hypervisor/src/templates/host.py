@@ -1,6 +1,7 @@
 """Look at a machine that runs VMs, and connect its network interfaces to Open vSwitch.
 
 `host.py probe` tells as JSON what the machine can: once for each boot, since trying takes seconds.
+`host.py check JSON` tells what keeps the network from being as the JSON says; it changes nothing.
 `host.py network FILE` brings Open vSwitch to what the JSON file says. It runs at each boot, when
 the file changed, and when ovs-vswitchd was started again: bridges of the userspace datapath have
 lost their addresses then. It changes only what differs, and touches no port of a VM.
@@ -31,6 +32,19 @@ Command = tuple[str, ...]
 
 class NetworkError(Exception):
     """A network that cannot be made as it shall be; the text says why."""
+
+
+class OptionError(NetworkError):
+    """An operator has to change something.
+
+    Args:
+        option: The charm's option, or the binding, that it is about.
+        text: What is wrong.
+    """
+
+    def __init__(self, option: str, text: str):
+        super().__init__(text)
+        self.option = option
 
 
 # --- what the machine can ----------------------------------------------------------------------
@@ -75,8 +89,14 @@ def has_kernel_datapath() -> bool:
         subprocess.run(["modprobe", "--quiet", module], capture_output=True)
     if subprocess.run(["ovs-dpctl", "dump-dps"], capture_output=True).returncode:
         return False
+    # The charm's own choice of before: what has carried tunnels is not tried, and not given up.
+    ask = ["ovs-vsctl", "--timeout=5", "--if-exists", "get", "bridge", "br-int", "datapath_type"]
+    if subprocess.run(ask, capture_output=True, text=True).stdout.strip().strip('"') == "system":
+        return True
     name = "probe-geneve"
     add = ["ip", "link", "add", name, "type", "geneve", "id", "1", "remote", "127.0.0.1"]
+    # Open vSwitch's own device takes every tunnel of the usual port: no other may have it too.
+    add += ["dstport", "16081"]
     can = subprocess.run(add, capture_output=True).returncode == 0
     if can:
         subprocess.run(["ip", "link", "delete", name], capture_output=True)
@@ -161,6 +181,7 @@ class Wanted:
 # --- what to do, pure --------------------------------------------------------------------------
 
 TUNNEL_BRIDGE = "br-phy"
+EXTERNAL = "external-networks"
 
 
 def bridge_of(network: str) -> str:
@@ -172,7 +193,7 @@ def plan(wanted: Wanted, facts: Facts) -> Iterator[Command]:
     """Give the commands that bring the machine to what is wanted, in their order.
 
     Raises:
-        NetworkError: An interface is not there, or may not be taken.
+        OptionError: An interface is not there, or may not be taken.
     """
     externals = {
         bridge_of(network): (words, _external_link(network, words, wanted, facts))
@@ -229,12 +250,14 @@ def _tunnel_link(wanted: Wanted, facts: Facts) -> Link | None:
     bridge = facts.bridges.get(TUNNEL_BRIDGE)
     if not others:
         if not owners and (bridge is None or bridge.keep.split("/")[0] != wanted.tunnel):
-            raise NetworkError(f"no interface has the address of tunnels, {wanted.tunnel}")
+            text = f"no interface has the address of tunnels, {wanted.tunnel}"
+            raise OptionError("tunnel", text)
         return None
     if others[0].has(wanted.management):
-        raise NetworkError(
+        raise OptionError(
+            "tunnel",
             f"tunnels need an interface of their own, since the kernel has no Open vSwitch:"
-            f" {others[0].name} is the one of management; bind tunnel to another space"
+            f" {others[0].name} is the one of management; bind tunnel to another space",
         )
     return others[0]
 
@@ -273,11 +296,11 @@ def _external_link(network: str, words: str, wanted: Wanted, facts: Facts) -> Li
         # Its addresses, by which it was found, are gone since it is ours.
         link = next((x for x in facts.links if x.name in bridge.ports and x.name != name), None)
     if link is None:
-        raise NetworkError(f"no interface for {network} is found by {words}")
+        raise OptionError(EXTERNAL, f"no interface for {network} is found by {words}")
     if link.has(wanted.management) or link.has(wanted.tunnel):
         owner = "management" if link.has(wanted.management) else "tunnels"
-        raise NetworkError(
-            f"{network} needs an interface of its own: {link.name} is the one of {owner}"
+        raise OptionError(
+            EXTERNAL, f"{network} needs an interface of its own: {link.name} is the one of {owner}"
         )
     return link
 
@@ -363,6 +386,20 @@ def look() -> Facts:
     return Facts(links, bridges, routes)
 
 
+def problem(wanted: Wanted) -> str:
+    """Tell what an operator has to change before the network can be made, or ""."""
+    try:
+        facts = look()
+    except NetworkError:
+        return ""  # Open vSwitch does not answer: who connects the network will tell
+    try:
+        for _ in plan(wanted, facts):
+            pass
+    except OptionError as error:
+        return f"{error.option}: {error}"
+    return ""
+
+
 def connect(path: pathlib.Path) -> None:
     """Bring the machine to what the file says."""
     content = json.loads(path.read_text())
@@ -390,6 +427,9 @@ def main(arguments: Sequence[str]) -> int:
     """Do what the command line says."""
     if arguments[0] == "probe":
         print(json.dumps(probe()))
+        return 0
+    if arguments[0] == "check":
+        print(problem(Wanted(**json.loads(arguments[1]))))
         return 0
     try:
         connect(pathlib.Path(arguments[1]))

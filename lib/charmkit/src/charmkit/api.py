@@ -29,8 +29,8 @@ NAMESPACES = ("oslo.log", "oslo.middleware", "oslo.policy")
 OPTIONS = (Option(name="workers", minimum=0, maximum=64),)
 """Rules for the options that every API charm has."""
 
-# What a client, and we as a client of others, has to trust.
-_TRUST = "{{ certificates.ca }}{% if receive_ca_cert %}{{ receive_ca_cert.bundle }}{% endif %}"
+TRUST = "{{ certificates.ca }}{% if receive_ca_cert %}{{ receive_ca_cert.bundle }}{% endif %}"
+"""Template of the file that says whom to trust: as a client of others, and for our own clients."""
 
 
 def needs(database: str) -> tuple[Requirer[object], ...]:
@@ -120,7 +120,7 @@ def certificate_files(service: str) -> tuple[File, ...]:
     return (
         File(path=f"{tls}/cert.pem", text="{{ certificates.certificate }}", group=service),
         File(path=f"{tls}/key.pem", text="{{ certificates.private_key }}", group=service),
-        File(path=ca_file(service), text=_TRUST, group=service),
+        File(path=ca_file(service), text=TRUST, group=service),
     )
 
 

@@ -13,6 +13,5 @@ NEED = memcache.Requirer()
 TOKEN_KEY = OwnSecret(
     label="token-cache",
     initial=lambda snapshot: {"key": snapshot.random_text("token-cache", 43)},
-    rotated=lambda snapshot, content: {"key": snapshot.random_text("token-cache", 43)},
     description="key by which tokens are encrypted before they are cached",
 )

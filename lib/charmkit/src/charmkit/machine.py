@@ -166,7 +166,10 @@ class Machine:
     def is_as_wanted(self, workload: Workload) -> bool:
         """Tell whether every unit is defined as it shall be and runs since it is so."""
         states = self._states(unit.name for unit in workload.units)
-        return not any(self._problems(unit, states[unit.name]) for unit in workload.units)
+        return not any(
+            not self._is_defined(unit) or self._problems(unit, states[unit.name])
+            for unit in workload.units
+        )
 
     def is_running(self, workload: Workload) -> bool:
         """Tell whether any of the units runs."""
@@ -177,11 +180,7 @@ class Machine:
         """Define the units and, one after the other, start or restart those that need it."""
         self._remember(workload)
         states = self._states(unit.name for unit in workload.units)
-        new = [
-            self._write_unit(unit)
-            for unit in workload.units
-            if unit.path and self.read(unit.path) != unit.text
-        ]
+        new = [self._write_unit(unit) for unit in workload.units if not self._is_defined(unit)]
         if new or any(state["NeedDaemonReload"] == "yes" for state in states.values()):
             self._systemctl("daemon-reload")
             states = self._states(unit.name for unit in workload.units)
@@ -262,6 +261,9 @@ class Machine:
         if self.read(self._record) != text:
             self._write_root(self._record, text, 0o600)
 
+    def _is_defined(self, unit: Unit) -> bool:
+        return not unit.path or self.read(unit.path) == unit.text
+
     def _write_unit(self, unit: Unit) -> str:
         self._write_root(unit.path, unit.text, 0o644)
         return unit.name
@@ -273,11 +275,8 @@ class Machine:
         """Name what systemctl has to do for the unit, or "" if it is as it shall be."""
         if state["ActiveState"] not in ("active", "activating", "reloading"):
             return "start"
-        if not unit.digest:
-            return ""
         noted = (self.read(unit.note) or "").strip()
-        is_defined = self.read(unit.path) == unit.text
-        return "" if noted == unit.digest and is_defined else "restart"
+        return "restart" if unit.digest and noted != unit.digest else ""
 
     def _states(self, names: Iterable[str]) -> dict[str, dict[str, str]]:
         """Ask for the states of units: name → property → value."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from charmkit import layout, overrides, ownership, records
 from charmkit.service import Service
-from charmkit.spec import Publication, Snapshot
+from charmkit.spec import Publication, Refusable, Snapshot
 from charmkit.templates import Templates
 
 
@@ -95,6 +95,8 @@ def _obstacle(service: Service, snapshot: Snapshot, lacking: Sequence[str]) -> S
     ]
     if missing:
         return Status("blocked", f"missing integration: {', '.join(missing)}")
+    if refusal := _refusal(service, snapshot):
+        return Status("blocked", refusal)
     if service.processes:
         try:
             for process in service.processes:
@@ -112,6 +114,15 @@ def _obstacle(service: Service, snapshot: Snapshot, lacking: Sequence[str]) -> S
         return Status("waiting", f"waiting for data from: {', '.join(incomplete)}")
     if service.has_workload and not _connected(service, snapshot):
         return Status("waiting", f"waiting for container: {service.name}")
+    return None
+
+
+def _refusal(service: Service, snapshot: Snapshot) -> str | None:
+    """Tell what another application will not give us and why, or None."""
+    for need in service.needs:
+        if isinstance(need, Refusable) and (problem := need.problem(snapshot)):
+            relation = snapshot.relation(need.endpoint)
+            return f"{(relation and relation.app) or need.endpoint} refuses: {problem}"
     return None
 
 

@@ -11,7 +11,7 @@ from charmkit.machine import Machine
 from charmkit.pebble import Container
 from charmkit.plan import Status
 from charmkit.service import Service
-from charmkit.spec import Snapshot
+from charmkit.spec import Snapshot, unit_number
 from charmkit.target import Target
 from charmkit.templates import Templates
 
@@ -129,7 +129,7 @@ class Reconciler(ops.Object):
     def _goes_alone(self) -> bool:
         """Tell whether this unit goes for good while others stay."""
         planned = self._charm.app.planned_units()
-        return 0 < planned <= int(self._charm.unit.name.rpartition("/")[2])
+        return 0 < planned <= unit_number(self._charm.unit.name)
 
     def _on_collect_status(self, event: ops.CollectStatusEvent) -> None:
         status = self._status or self._look()

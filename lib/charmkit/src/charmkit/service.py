@@ -156,7 +156,8 @@ class Process:
             when a file changed.
         before: Machines: systemd units that start after it at boot.
         after: Machines: systemd units that start before it at boot.
-        settings: Machines: further lines of the unit's section `[Service]`.
+        settings: Machines: further lines of the unit's section `[Service]`. For a `unit` of the
+            distribution they count, like `after`, from its next start.
         stays: Machines: whether it keeps running when our unit is removed.
     """
 

@@ -21,6 +21,19 @@ Owner = typing.Literal["application", "unit"]
 Rotation = typing.Literal["never", "hourly", "daily", "weekly", "monthly", "quarterly", "yearly"]
 
 
+# --- names -------------------------------------------------------------------------------------
+
+
+def unit_number(unit: str) -> int:
+    """Give the number of a unit, 3 for `mariadb/3`."""
+    return int(unit.rpartition("/")[2])
+
+
+def in_url(host: str) -> str:
+    """Give a host as it stands in a URL or before a port: an address of IPv6 in brackets."""
+    return f"[{host}]" if ":" in host else host
+
+
 # --- what was seen -----------------------------------------------------------------------------
 
 
@@ -186,7 +199,7 @@ class Snapshot:
         """
         if self.is_machine or not self.containers:
             return False
-        return int(self.unit.rpartition("/")[2]) >= self.planned_units
+        return unit_number(self.unit) >= self.planned_units
 
     def random_text(self, name: str, length: int = 32) -> str:
         """Give random text that is the same all through this dispatch.
@@ -327,6 +340,18 @@ class Requirer(Part, typing.Protocol[T_co]):
 
         MUST be pure. `missing integration` is told from `waiting for data` by the relation's
         existence, so None is all that is needed here.
+        """
+        ...
+
+
+@typing.runtime_checkable
+class Refusable(typing.Protocol):
+    """A requirer whose provider may say no; the unit is then blocked with its reason."""
+
+    def problem(self, snapshot: Snapshot) -> str | None:
+        """Tell why the provider refuses what we ask for now, or None.
+
+        MUST be pure.
         """
         ...
 

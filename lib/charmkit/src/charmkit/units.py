@@ -24,8 +24,8 @@ class Unit:
         path: The file that we write: the unit, or a drop-in of a unit of the distribution. ""
             if there is nothing to say about that one.
         text: Content of this file.
-        digest: Digest of all that the process starts with; it restarts when that changes. "" if
-            nothing of ours is among it.
+        digest: Digest of what the running process depends on; it restarts when that changes. ""
+            if nothing of ours is among it.
         note: The file in which the unit notes the digest when it starts.
         stays: Whether it keeps running when our unit is removed.
         files: The files of the process.
@@ -76,13 +76,19 @@ def define(
             stays=process.stays,
             files=files,
         )
+    if not process.unit:
+        made = digest(
+            [digest_of_files, runtime if uses_runtime else "", "\n".join(_unit(process, ()))]
+        )
+    elif digest_of_files or process.environment:
+        # What else stands in a drop-in counts from the next start: VMs and their networks hang on
+        # such processes, so they do not restart for a word.
+        made = digest([digest_of_files, dict(process.environment)])
+    else:
+        made = ""
+    line = f"ExecStartPre=+/bin/sh -c 'mkdir -p {STARTED}/{service} && echo {made} > {note}'"
     render = _drop_in if process.unit else _unit
-    made = digest(
-        [digest_of_files, runtime if uses_runtime else "", "\n".join(render(process, ()))]
-    )
-    remember = (
-        f"ExecStartPre=+/bin/sh -c 'mkdir -p {STARTED}/{service} && echo {made} > {note}'",
-    )
+    remember = (line,) if made else ()
     return Unit(
         process=process.name,
         name=name,

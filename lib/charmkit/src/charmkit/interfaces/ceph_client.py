@@ -29,6 +29,7 @@ from charmkit.spec import (
     RelationData,
     SecretRef,
     Snapshot,
+    in_url,
 )
 
 _SECRETS = ("key",)
@@ -143,7 +144,7 @@ class Ceph:
     @property
     def mon_host(self) -> str:
         """Give the value of `mon_host` in a ceph.conf."""
-        return ",".join(f"[{each}]" if ":" in each else each for each in self.monitors)
+        return ",".join(map(in_url, self.monitors))
 
     def config(self, keyring: str) -> str:
         """Give the text of a ceph.conf for this client.

@@ -8,7 +8,6 @@ Source: sunbeam-charms, `keystone_k8s/v1/identity_service`.
 """
 
 import dataclasses
-import ipaddress
 import typing
 import urllib.parse
 from collections.abc import Iterable, Mapping
@@ -23,6 +22,7 @@ from charmkit.spec import (
     RelationData,
     SecretRef,
     Snapshot,
+    in_url,
 )
 
 DEFAULT_REGION = "RegionOne"
@@ -140,14 +140,6 @@ class Api:
             public_url=public + self.path,
             admin_url=internal + self.path,
         )
-
-
-def in_url(host: str) -> str:
-    """Give a host as it stands in a URL: an address of IPv6 in brackets."""
-    try:
-        return f"[{host}]" if ipaddress.ip_address(host).version == 6 else host
-    except ValueError:
-        return host
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -171,6 +171,19 @@ class Requirer:
         except (KeyError, TypeError, ValueError):  # another provider, which left something out
             return None
 
+    def problem(self, snapshot: Snapshot) -> str | None:
+        """Tell why Keystone refused an operation, or None."""
+        relation = snapshot.relation(self.endpoint)
+        answer = _response(relation.remote_app if relation else {})
+        if answer.get("id") != self._id:
+            return None
+        for each in answer.get("ops", ()):
+            if each.get("return-code") != 0:
+                value = each.get("value")
+                error = typing.cast("dict[str, object]", value if isinstance(value, dict) else {})
+                return str(error.get("error") or f"{each.get('name')} failed")
+        return None
+
     def _password(self, snapshot: Snapshot) -> str:
         known = snapshot.own_secrets.get(self._label, {})
         return known.get("password") or snapshot.random_text(self._label)
@@ -274,23 +287,22 @@ class Provider:
         return tuple(request for request in found if request is not None)
 
     def respond(
-        self, snapshot: Snapshot, results: Mapping[str, Iterable[Mapping[str, typing.Any]]]
+        self, snapshot: Snapshot, results: Mapping[str, Mapping[str, typing.Any]]
     ) -> Publication:
         """Tell clients that we listen, and what came of their requests.
 
         Args:
             snapshot: What was seen.
-            results: Id of a request → for each operation `name`, `return-code` and `value`.
+            results: Id of a relation, as text → `id` of the request that was carried out, and
+                `ops`, for each operation `name`, `return-code` and `value`. Clients choose the
+                ids of requests, so two of them may choose the same.
         """
-        answers = {
-            request.relation_id: {
-                "response": _base.to_json(
-                    {"id": request.id, "tag": request.tag, "ops": list(results[request.id])}
-                )
-            }
-            for request in self.requests(snapshot)
-            if request.id in results
-        }
+        answers: dict[int, dict[str, str]] = {}
+        for request in self.requests(snapshot):
+            result = results.get(str(request.relation_id), {})
+            if result.get("id") == request.id:
+                response = {"id": request.id, "tag": request.tag, "ops": list(result["ops"])}
+                answers[request.relation_id] = {"response": _base.to_json(response)}
         return Publication(
             bags=tuple(
                 Publish(

@@ -32,7 +32,8 @@ class Cache:
     """Servers, among which a client spreads its keys.
 
     Attributes:
-        servers: `host:port` of each, sorted: all clients have to spread them alike.
+        servers: `host:port` of each, sorted: all clients have to spread them alike. Empty while
+            none answers: who only saves time by a cache goes on without.
     """
 
     servers: tuple[str, ...]
@@ -61,12 +62,13 @@ class Requirer:
         return None
 
     def read(self, snapshot: Snapshot) -> Cache | None:
-        """Give the servers once there is one."""
+        """Give the servers that answer; None only without a relation."""
         relation = snapshot.relation(self.endpoint)
-        bags = relation.remote_units.values() if relation else ()
-        told = [_base.parse(ProviderBag, bag) for bag in bags]
+        if relation is None:
+            return None
+        told = [_base.parse(ProviderBag, bag) for bag in relation.remote_units.values()]
         servers = sorted(f"{each.host}:{each.port}" for each in told if each.host and each.port)
-        return Cache(tuple(servers)) if servers else None
+        return Cache(tuple(servers))
 
 
 # --- provider ----------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ import dataclasses
 from collections.abc import Iterable
 
 from charmkit.interfaces import _base
-from charmkit.spec import Bag, Publication, Publish, RelationData, Snapshot
+from charmkit.spec import Bag, Publication, Publish, RelationData, Snapshot, in_url
 
 NORTHBOUND_PORT = 6641
 SOUTHBOUND_PORT = 6642
@@ -131,7 +131,7 @@ class Requirer:
 
 def connection(hosts: Iterable[str], port: int) -> str:
     """Give the connection string of a database that each of these hosts serves."""
-    return ",".join(f"ssl:{f'[{host}]' if ':' in host else host}:{port}" for host in hosts)
+    return ",".join(f"ssl:{in_url(host)}:{port}" for host in hosts)
 
 
 # --- provider ----------------------------------------------------------------------------------

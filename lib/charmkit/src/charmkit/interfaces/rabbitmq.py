@@ -32,6 +32,7 @@ from charmkit.spec import (
     RelationData,
     SecretRef,
     Snapshot,
+    in_url,
 )
 
 _SECRETS = ("username", "password")
@@ -119,16 +120,12 @@ class Broker:
         (`ssl_ca_file`), since the same URL serves processes on several machines.
         """
         account = f"{_quoted(self.username)}:{_quoted(self.password)}"
-        hosts = ",".join(f"{account}@{_host(host)}:{self.port}" for host in self.hosts)
+        hosts = ",".join(f"{account}@{in_url(host)}:{self.port}" for host in self.hosts)
         return f"rabbit://{hosts}/{_quoted(self.vhost)}" + ("?ssl=1" if self.tls else "")
 
 
 def _quoted(text: str) -> str:
     return urllib.parse.quote(text, safe="")
-
-
-def _host(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
