@@ -108,6 +108,19 @@ def boot(world, name, host="node-1.cloud.example", status="ACTIVE"):
     )
 
 
+def busy(world, server, task, status, /, looks=3, **after):
+    """Let an instance be at a task for some looks."""
+    server.task_state, server.status = task, status
+    seen = []
+
+    def look(each):
+        seen.append(each)
+        if len(seen) == looks:
+            each.__dict__.update({"task_state": None, "status": "ACTIVE", **after})
+
+    world.on_look = look
+
+
 def migrate_to(host):
     """Return what moves an instance there at once."""
     return lambda server: server.__dict__.update(compute_host=host)
@@ -202,6 +215,37 @@ def test_an_instance_that_does_not_run_is_named_before_anything_is_done(nodes, w
     assert juju.did == []
 
 
+@pytest.mark.parametrize("status", ["MIGRATING", "REBOOT", "BUILD"])
+def test_an_instance_at_a_task_is_waited_for_and_moves(nodes, world, status):
+    server = boot(world, "web")
+    busy(world, server, "at-something", status)
+    moves = []
+
+    def move(each):
+        moves.append(each.task_state)
+        each.compute_host = "node-2.cloud.example"
+
+    world.on_migrate = move
+    nodes.remove("node-1")
+    assert moves == [None], "asked once, when it is at nothing"
+
+
+def test_a_migration_of_an_earlier_run_is_waited_for(nodes, world):
+    server = boot(world, "web")
+    busy(world, server, "migrating", "MIGRATING", compute_host="node-2.cloud.example")
+    world.on_migrate = lambda server: pytest.fail("it moves already")
+    nodes.remove("node-1")
+    assert server.compute_host == "node-2.cloud.example"
+
+
+def test_an_instance_whose_task_ends_in_a_stop_is_named(nodes, world, juju):
+    server = boot(world, "web")
+    busy(world, server, "powering-off", "ACTIVE", status="SHUTOFF")
+    with pytest.raises(HelioError, match=r"cannot drain node-1: web do not run"):
+        nodes.remove("node-1")
+    assert juju.did == []
+
+
 def test_an_instance_that_stays_is_told(nodes, world, juju):
     boot(world, "web")
     with pytest.raises(HelioError, match="cannot migrate web: it stayed on node-1"):
@@ -223,6 +267,25 @@ def test_the_instances_of_a_lost_node_are_built_anew(nodes, world, juju):
     assert server.compute_host == "node-2.cloud.example"
     assert juju.did[0] == ("remove-unit", "openstack-hypervisor/0", True)
     assert juju.did[1] == ("remove-machine", "0", "--no-prompt", "--force")
+    assert [node.name for node in nodes.known()] == ["node-2"]
+
+
+def test_an_instance_that_an_earlier_run_builds_anew_is_waited_for(nodes, world):
+    server = boot(world, "web")
+    busy(world, server, "rebuilding", "REBUILD", compute_host="node-2.cloud.example")
+    world.on_migrate = lambda server: pytest.fail("it is built anew already")
+    nodes.remove("node-1", force=True)
+    assert server.compute_host == "node-2.cloud.example"
+
+
+def test_a_task_that_the_lost_machine_never_ends_does_not_keep_an_instance(nodes, world):
+    boot(world, "web", status="REBOOT").task_state = "rebooting"
+
+    def rebuild(server):
+        server.compute_host, server.task_state = "node-2.cloud.example", None
+
+    world.on_migrate = rebuild
+    nodes.remove("node-1", force=True)
     assert [node.name for node in nodes.known()] == ["node-2"]
 
 

@@ -18,6 +18,8 @@ from helio.watching import Watch
 APPLICATION = "openstack-hypervisor"
 BINARY = "nova-compute"
 MOVABLE = ("ACTIVE", "PAUSED")  # states of instances that can be migrated as they run
+STARTING = "BUILD"  # may be without a task for a moment
+REBUILDING = ("rebuilding", "rebuild_block_device_mapping", "rebuild_spawning")  # tasks
 PATIENCE = 60.0  # seconds after which an instance that is where it was did not move
 
 
@@ -178,12 +180,9 @@ class Nodes:
 
     def _drain(self, node: Node) -> None:
         """Let no new instance come, and move those that are there while they run."""
-        stuck = [each.name for each in self._servers(node) if each.status not in MOVABLE]
+        stuck = [each.name for each in self._servers(node) if _is_stopped(each)]
         if stuck:
-            raise HelioError(
-                f"cannot drain {node.name}: {', '.join(stuck)} do not run, and only what runs can "
-                "move; start or delete them"
-            )
+            raise _unmovable(node, *stuck)
         with self._watch.step(f"Disable scheduling to {node.name}"):
             for service in self._services(node):
                 self._cloud.compute.disable_service(
@@ -195,20 +194,27 @@ class Nodes:
 
     def _migrate(self, server: Any, node: Node) -> None:
         compute = self._cloud.compute
-        compute.live_migrate_server(server.id, host=None, block_migration="auto")
-        asked = self._watch.clock()
+        asked: float | None = None  # when it was asked to move
 
         def look() -> tuple[bool, str]:
+            nonlocal asked
             now = compute.get_server(server.id)
             place = _short(now.compute_host or "")
             if now.status == "ERROR":
                 raise HelioError(f"cannot migrate {now.name}: it is in status ERROR")
+            if place == node.name and _is_stopped(now):
+                raise _unmovable(node, now.name)
             is_quiet = now.status in MOVABLE and not now.task_state
-            if is_quiet and place == node.name and self._watch.clock() - asked > PATIENCE:
-                raise HelioError(
-                    f"cannot migrate {now.name}: it stayed on {node.name}; "
-                    "see: helio juju debug-log --include nova"
-                )
+            # What it is at, such as a migration that an earlier run asked for, ends first.
+            if is_quiet and place == node.name:
+                if asked is None:
+                    asked = self._watch.clock()
+                    compute.live_migrate_server(server.id, host=None, block_migration="auto")
+                elif self._watch.clock() - asked > PATIENCE:
+                    raise HelioError(
+                        f"cannot migrate {now.name}: it stayed on {node.name}; "
+                        "see: helio juju debug-log --include nova"
+                    )
             return is_quiet and place != node.name, f"{now.task_state or now.status} on {place}"
 
         self._watch.until(f"instance {server.name}", look)
@@ -227,7 +233,9 @@ class Nodes:
             self._watch.until(node.name, look)
         for server in self._servers(node):
             with self._watch.step(f"Build {server.name} anew"):
-                compute.evacuate_server(server.id)
+                # Not twice. Another task of the lost machine's never ends; Nova does not mind.
+                if server.task_state not in REBUILDING:
+                    compute.evacuate_server(server.id)
                 self._wait_until_rebuilt(server, node)
 
     def _wait_until_rebuilt(self, server: Any, node: Node) -> None:
@@ -296,6 +304,21 @@ class Nodes:
     def _servers(self, node: Node) -> list[Any]:
         found = self._cloud.compute.servers(all_projects=True)
         return [each for each in found if _short(each.compute_host or "") == node.name]
+
+
+def _is_stopped(server: Any) -> bool:
+    """Return whether an instance can only move after somebody has done something to it.
+
+    One that is at a task, such as a reboot or a migration, will be movable, or moves.
+    """
+    return server.status not in (*MOVABLE, STARTING) and not server.task_state
+
+
+def _unmovable(node: Node, *instances: str) -> HelioError:
+    return HelioError(
+        f"cannot drain {node.name}: {', '.join(instances)} do not run, and only what runs can "
+        "move; start or delete them"
+    )
 
 
 def _short(host: str) -> str:
