@@ -9,6 +9,8 @@ import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from openstack.exceptions import ConflictException
+
 
 class Thing:
     """A resource: attributes, by name or by key as the library's have them."""
@@ -176,14 +178,19 @@ class Compute(Quotas):
     def services(self, binary=None):
         return iter(self._world.find("service", binary=binary))
 
-    def disable_service(self, service, host, binary, reason):
+    def disable_service(self, id_, host, binary, reason):
+        service = self._world.get("service", id_)
         assert (service.host, service.binary) == (host, binary)
-        service.status = "disabled"
+        assert (service.status, service.disabled_reason) != ("disabled", reason), "Nova refuses"
+        service.status, service.disabled_reason = "disabled", reason
         self._world.made.append(f"disabled {host}")
 
     def delete_service(self, service):
         left = [each.name for each in self.servers(True) if each.compute_host == service.host]
         assert not left, "the service refuses while there are instances"
+        (provider,) = self._world.find("provider", name=service.host)  # Nova fails without it
+        if not provider.is_used:
+            self._world.table("provider").remove(provider)
         self._world.table("service").remove(service)
 
     def hypervisors(self):
@@ -285,4 +292,6 @@ class Placement:
         return iter(self._world.find("provider"))
 
     def delete_resource_provider(self, provider):
+        if provider.is_used:
+            raise ConflictException("there are allocations")
         self._world.table("provider").remove(provider)

@@ -9,6 +9,7 @@ from jubilant.statustypes import (
     StatusInfo,
     UnitStatus,
 )
+from openstack.exceptions import ConflictException
 
 from helio.host import HelioError
 from helio.nodes import APPLICATION, Node, Nodes
@@ -32,9 +33,9 @@ class Juju:
             self.units[f"{app}/{number}"] = number
             host = f"{self.machines[number]}.cloud.example"
             self.world.add("service", binary="nova-compute", host=host, state="up",
-                           status="enabled")  # fmt: skip
+                           status="enabled", disabled_reason=None)  # fmt: skip
             self.world.add("hypervisor", name=host)
-            self.world.add("provider", name=host)
+            self.world.add("provider", name=host, is_used=False)
             self.world.add("agent", host=host, is_alive=True)
 
     def remove_unit(self, *units, force=False):
@@ -306,6 +307,68 @@ def test_a_machine_with_other_units_stays(nodes, juju):
     juju.status = with_ceph
     nodes.remove("node-1")
     assert juju.did == [("remove-unit", "openstack-hypervisor/0", False)]
+
+
+# What changes something, in the order in which a removal does it.
+CHANGES = (
+    ("compute", "disable_service"), ("compute", "live_migrate_server"),
+    ("compute", "evacuate_server"), ("network", "delete_agent"), ("compute", "delete_service"),
+    ("placement", "delete_resource_provider"),
+)  # fmt: skip
+
+
+def cut_after(count, juju, cloud):
+    """Interrupt what is done after so many changes, once."""
+    left = [None] * count
+
+    def wrap(target, name):
+        inner = getattr(target, name)
+
+        def call(*arguments, **options):
+            inner(*arguments, **options)
+            if left:
+                left.pop()
+                if not left:
+                    raise KeyboardInterrupt
+
+        setattr(target, name, call)
+
+    for service, name in CHANGES:
+        wrap(getattr(cloud, service), name)
+    wrap(juju, "remove_unit")
+    wrap(juju, "cli")
+
+
+@pytest.mark.parametrize("name", ["node-1", "openstack-hypervisor/0", "0"])
+@pytest.mark.parametrize("force", [False, True])
+@pytest.mark.parametrize("count", range(1, 7))
+def test_a_removal_goes_on_wherever_it_was_cut_off(world, juju, reporter, count, force, name):
+    boot(world, "web")
+    if force:
+        world.table("service")[0].state = "down"
+    world.on_migrate = migrate_to("node-2.cloud.example")
+    clock, cloud = Clock(), world.connect("admin")
+    nodes = Nodes(juju, cloud, Watch(reporter, 300, clock, clock.sleep))
+    cut_after(count, juju, cloud)
+    with pytest.raises(KeyboardInterrupt):
+        nodes.remove(name, force)
+    if world.find("service", host="node-1.cloud.example"):
+        nodes.remove(name, force)
+    assert list(juju.machines) == ["1"]
+    assert list(juju.units) == ["openstack-hypervisor/1"]
+    for kind in ("service", "agent", "provider"):
+        left = [getattr(each, "host", getattr(each, "name", "")) for each in world.table(kind)]
+        assert left == ["node-2.cloud.example"], kind
+
+
+def test_what_placement_could_not_forget_is_forgotten_by_another_run(nodes, world):
+    provider = world.table("provider")[0]
+    provider.is_used = True
+    with pytest.raises(ConflictException):
+        nodes.remove("node-1")
+    provider.is_used = False
+    nodes.remove("node-1")
+    assert [each.name for each in world.table("provider")] == ["node-2.cloud.example"]
 
 
 def test_a_removal_that_was_cut_off_is_finished(nodes, juju, world):

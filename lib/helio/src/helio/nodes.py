@@ -5,6 +5,7 @@ cloud know of that machine.
 """
 
 import dataclasses
+import re
 from typing import Any, Protocol
 
 import jubilant
@@ -20,6 +21,9 @@ BINARY = "nova-compute"
 MOVABLE = ("ACTIVE", "PAUSED")  # states of instances that can be migrated as they run
 STARTING = "BUILD"  # may be without a task for a moment
 REBUILDING = ("rebuilding", "rebuild_block_device_mapping", "rebuild_spawning")  # tasks
+# Why a service is disabled, from the drain on: by this a node is found when its unit has gone.
+REASON = "helio removes {unit} on machine {machine}"
+_REMOVED = re.compile(r"helio removes (\S+) on machine (\S+)")
 PATIENCE = 60.0  # seconds after which an instance that is where it was did not move
 
 
@@ -49,9 +53,10 @@ class Node:
 
     Args:
         name: Its host name, by which the services of the cloud know it.
-        unit: The unit; empty where only the services know it any more.
-        machine: The machine.
-        status: What the unit says of itself.
+        unit: The unit, or the one that was there before it was removed; empty where only the
+            services know it.
+        machine: The machine, likewise.
+        status: What the unit says of itself; empty if there is none.
         state: `up` or `down` as the compute service has it; `unknown` to it: empty.
         scheduling: `enabled` or `disabled`: whether new instances may go there.
         instances: Names of the instances on it.
@@ -101,11 +106,13 @@ class Nodes:
         for name in sorted(units.keys() | services.keys()):
             unit_name, unit = units.get(name, ("", None))
             service = services.get(name)
+            removed = _REMOVED.fullmatch((service.disabled_reason if service else "") or "")
+            old_unit, old_machine = removed.groups() if removed else ("", "")
             found.append(
                 Node(
                     name=name,
-                    unit=unit_name,
-                    machine=unit.machine if unit else "",
+                    unit=unit_name or old_unit,
+                    machine=unit.machine if unit else old_machine,
                     status=unit.workload_status.current if unit else "",
                     state=service.state if service else "",
                     scheduling=service.status if service else "",
@@ -163,6 +170,7 @@ class Nodes:
                 "run: helio node add, or delete them"
             )
         if force:
+            self._disable(node)
             self._remove_unit(node, force=True)
             self._evacuate(node)
         else:
@@ -175,6 +183,11 @@ class Nodes:
         for node in nodes:
             if name in (node.name, node.unit, node.machine) and name:
                 return node
+        # The compute service has forgotten it, and the last of all was not reached.
+        if any(_short(each.name) == name for each in self._cloud.placement.resource_providers()):
+            return Node(
+                name, unit="", machine="", status="", state="", scheduling="", instances=()
+            )
         known = ", ".join(node.name for node in nodes) or "none"
         raise HelioError(f"cannot find the node {name}: there is {known}")
 
@@ -184,13 +197,23 @@ class Nodes:
         if stuck:
             raise _unmovable(node, *stuck)
         with self._watch.step(f"Disable scheduling to {node.name}"):
-            for service in self._services(node):
-                self._cloud.compute.disable_service(
-                    service, service.host, service.binary, "drained by helio"
-                )
+            self._disable(node)
         for server in self._servers(node):
             with self._watch.step(f"Migrate {server.name}"):
                 self._migrate(server, node)
+
+    def _disable(self, node: Node) -> None:
+        """Let no new instance come, and note which unit and machine this is about."""
+        reason = "helio removes it"
+        if node.unit:
+            reason = REASON.format(unit=node.unit, machine=node.machine)
+        for service in self._services(node):
+            # Nova refuses a change that changes nothing. The id, and not the service: of that the
+            # client library sends only what differs, and Nova needs both.
+            if (service.status, service.disabled_reason) != ("disabled", reason):
+                self._cloud.compute.disable_service(
+                    service.id, service.host, service.binary, reason
+                )
 
     def _migrate(self, server: Any, node: Node) -> None:
         compute = self._cloud.compute
@@ -264,7 +287,8 @@ class Nodes:
         if not node.unit:
             return
         with self._watch.step(f"Remove {node.unit}"):
-            self._juju.remove_unit(node.unit, force=force)
+            if node.unit in self._juju.status().apps[APPLICATION].units:
+                self._juju.remove_unit(node.unit, force=force)
             self._watch.until(node.unit, look)
 
     def _remove_machine(self, machine: str, force: bool) -> None:
@@ -277,7 +301,12 @@ class Nodes:
                 raise
 
     def _forget(self, node: Node) -> None:
-        """Take away what the services of the cloud still know of the machine."""
+        """Take away what the services of the cloud still know of the machine.
+
+        The compute service is last to forget it, because by it an interrupted removal is found
+        again. With it goes what placement knows, which Nova needs to be there until then; only
+        what Nova could not delete is left.
+        """
         compute, network, placement = (
             self._cloud.compute, self._cloud.network, self._cloud.placement,
         )  # fmt: skip
@@ -290,9 +319,9 @@ class Nodes:
             return not left, f"{len(left)} network agent(s) are known"
 
         with self._watch.step(f"Forget {node.name}"):
+            self._watch.until("the network service", agents)
             for service in self._services(node):
                 compute.delete_service(service)
-            self._watch.until("the network service", agents)
             for provider in list(placement.resource_providers()):
                 if _short(provider.name) == node.name:
                     placement.delete_resource_provider(provider)
