@@ -172,6 +172,16 @@ def test_a_no_changes_nothing(monkeypatch, invoke, no_cloud):
     assert list(no_cloud.iterdir()) == []
 
 
+@pytest.mark.parametrize(("options", "said"), [((), "Move all"), (("--force",), "is lost")])
+def test_the_question_says_what_becomes_of_the_instances(monkeypatch, invoke, options, said):
+    asked = []
+    monkeypatch.setattr("helio.cli.node.require_cloud", lambda _what: None)
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+    monkeypatch.setattr("click.confirm", asked.append)
+    assert invoke("node", "remove", "node-1", *options)[0] == 1
+    assert said in asked[0]
+
+
 def test_bootstrap_goes_on_where_nobody_can_be_asked(monkeypatch, invoke):
     began = []
     monkeypatch.setattr("sys.stdin", io.StringIO())

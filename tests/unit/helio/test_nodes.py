@@ -263,6 +263,7 @@ def test_an_instance_that_fails_on_the_way_is_told(nodes, world):
 
 def test_the_instances_of_a_lost_node_are_built_anew(nodes, world, juju):
     server = boot(world, "web", status="SHUTOFF")
+    world.table("service")[0].state = "down"
     world.on_migrate = migrate_to("node-2.cloud.example")
     nodes.remove("node-1", force=True)
     assert server.compute_host == "node-2.cloud.example"
@@ -271,8 +272,17 @@ def test_the_instances_of_a_lost_node_are_built_anew(nodes, world, juju):
     assert [node.name for node in nodes.known()] == ["node-2"]
 
 
+def test_a_node_that_is_up_is_not_removed_by_force(nodes, world, juju):
+    boot(world, "web")
+    with pytest.raises(HelioError, match=r"by force: it is up, .* would lose their disks"):
+        nodes.remove("node-1", force=True)
+    assert world.table("service")[0].status == "enabled"
+    assert juju.did == []
+
+
 def test_an_instance_that_an_earlier_run_builds_anew_is_waited_for(nodes, world):
     server = boot(world, "web")
+    world.table("service")[0].state = "down"
     busy(world, server, "rebuilding", "REBUILD", compute_host="node-2.cloud.example")
     world.on_migrate = lambda server: pytest.fail("it is built anew already")
     nodes.remove("node-1", force=True)
@@ -281,6 +291,7 @@ def test_an_instance_that_an_earlier_run_builds_anew_is_waited_for(nodes, world)
 
 def test_a_task_that_the_lost_machine_never_ends_does_not_keep_an_instance(nodes, world):
     boot(world, "web", status="REBOOT").task_state = "rebooting"
+    world.table("service")[0].state = "down"
 
     def rebuild(server):
         server.compute_host, server.task_state = "node-2.cloud.example", None

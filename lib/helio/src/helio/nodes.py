@@ -159,9 +159,16 @@ class Nodes:
                 and volumes.
 
         Raises:
-            HelioError: there is no such hypervisor, its instances cannot move, or one did not.
+            HelioError: there is no such hypervisor, its instances cannot move, or one did not; or
+                it was to be forced and is not lost.
         """
         node = self._find(name)
+        if force and node.state == "up":
+            raise HelioError(
+                f"cannot remove {node.name} by force: it is up, and its instances would lose "
+                "their disks; run it without --force, or if the machine is really lost, again "
+                "when helio node list shows it down"
+            )
         others = [each for each in self.known() if each.is_usable and each.name != node.name]
         if node.instances and not others:
             raise HelioError(
