@@ -185,6 +185,11 @@ class Compute(Quotas):
         service.status, service.disabled_reason = "disabled", reason
         self._world.made.append(f"disabled {host}")
 
+    def enable_service(self, id_, host, binary):
+        service = self._world.get("service", id_)
+        assert (service.host, service.binary, service.status) == (host, binary, "disabled")
+        service.status, service.disabled_reason = "enabled", None
+
     def delete_service(self, service):
         left = [each.name for each in self.servers(True) if each.compute_host == service.host]
         assert not left, "the service refuses while there are instances"

@@ -254,6 +254,46 @@ def test_an_instance_that_stays_is_told(nodes, world, juju):
     assert juju.did == []
 
 
+@pytest.mark.parametrize("error", [KeyboardInterrupt, HelioError, ConflictException])
+def test_a_drain_that_fails_lets_instances_come_again(nodes, world, reporter, error):
+    boot(world, "web")
+    services = world.table("service")
+
+    def fail(_server):
+        assert services[0].status == "disabled"
+        raise error
+
+    world.on_migrate = fail
+    with pytest.raises(error):
+        nodes.remove("node-1")
+    assert (services[0].status, services[0].disabled_reason) == ("enabled", None)
+    assert reporter.of("warn") == ["node-1 was not drained and takes new instances again"]
+
+
+def test_a_hypervisor_that_an_operator_disabled_stays_so(nodes, world, reporter):
+    boot(world, "web")
+    service = world.table("service")[0]
+    service.status, service.disabled_reason = "disabled", "a new disk"
+    with pytest.raises(HelioError, match="it stayed on node-1"):
+        nodes.remove("node-1")
+    assert (service.status, service.disabled_reason) == ("disabled", "a new disk")
+    assert reporter.of("warn") == []
+
+
+def test_what_failed_is_told_even_if_instances_cannot_come_again(
+    nodes, world, reporter, monkeypatch
+):
+    def refuse(*_):
+        raise ConflictException("not now")
+
+    monkeypatch.setattr("fakecloud.Compute.enable_service", refuse)
+    boot(world, "web")
+    with pytest.raises(HelioError, match="it stayed on node-1"):
+        nodes.remove("node-1")
+    (warning,) = reporter.of("warn")
+    assert warning.startswith("cannot enable scheduling to node-1 again: not now")
+
+
 def test_an_instance_that_fails_on_the_way_is_told(nodes, world):
     boot(world, "web")
     world.on_migrate = lambda server: server.__dict__.update(status="ERROR")

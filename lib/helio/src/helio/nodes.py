@@ -4,14 +4,16 @@ A node is a unit of the hypervisor's charm on a machine of its own, and what the
 cloud know of that machine.
 """
 
+import contextlib
 import dataclasses
 import re
+from collections.abc import Generator
 from typing import Any, Protocol
 
 import jubilant
 from jubilant.statustypes import Status
 
-from helio import waiting
+from helio import sdk, waiting
 from helio.host import HelioError
 from helio.sdk import Connection
 from helio.watching import Watch
@@ -182,6 +184,7 @@ class Nodes:
             self._evacuate(node)
         else:
             self._drain(node)
+            self._disable(node)
             self._remove_unit(node, force=False)
         self._forget(node)
 
@@ -203,11 +206,41 @@ class Nodes:
         stuck = [each.name for each in self._servers(node) if _is_stopped(each)]
         if stuck:
             raise _unmovable(node, *stuck)
-        with self._watch.step(f"Disable scheduling to {node.name}"):
-            self._disable(node)
-        for server in self._servers(node):
-            with self._watch.step(f"Migrate {server.name}"):
-                self._migrate(server, node)
+        with self._closed(node):
+            for server in self._servers(node):
+                with self._watch.step(f"Migrate {server.name}"):
+                    self._migrate(server, node)
+
+    @contextlib.contextmanager
+    def _closed(self, node: Node) -> Generator[None]:
+        """Let no new instance come; if what is done meanwhile fails, let them come again.
+
+        A hypervisor that somebody else has disabled stays so, with the reason that they gave.
+        """
+        finished = node.scheduling != "enabled"
+        try:
+            if not finished:
+                with self._watch.step(f"Disable scheduling to {node.name}"):
+                    self._disable(node)
+            yield
+            finished = True
+        finally:
+            if not finished:
+                self._enable(node)
+
+    def _enable(self, node: Node) -> None:
+        reporter = self._watch.reporter
+        try:
+            with sdk.errors(f"enable scheduling to {node.name} again"):
+                for service in self._services(node):
+                    if service.status != "enabled":  # Nova refuses a change that changes nothing
+                        self._cloud.compute.enable_service(
+                            service.id, service.host, service.binary
+                        )
+        except HelioError as error:  # the one that led here is told by the caller
+            reporter.warn(str(error))
+        else:
+            reporter.warn(f"{node.name} was not drained and takes new instances again")
 
     def _disable(self, node: Node) -> None:
         """Let no new instance come, and note which unit and machine this is about."""
