@@ -24,6 +24,7 @@ class Juju:
         self.machines: dict[str, str] = {}  # machine → host name
         self.units: dict[str, str] = {}  # unit → machine
         self.did: list[tuple] = []
+        self.dead: set[str] = set()  # units whose machine does not answer
 
     def add_unit(self, app, *, num_units=1):
         assert app == APPLICATION
@@ -57,12 +58,15 @@ class Juju:
 
     def status(self):
         units = {
-            name: UnitStatus(StatusInfo("active"), StatusInfo("idle"), machine=machine)
+            name: UnitStatus(
+                *map(StatusInfo, ("unknown", "lost") if name in self.dead else ("active", "idle")),
+                machine=machine,
+            )
             for name, machine in self.units.items()
         }
         app = AppStatus(
             charm="x", charm_origin="local", charm_name=APPLICATION, charm_rev=0, exposed=False,
-            app_status=StatusInfo("active"), units=units,
+            app_status=StatusInfo("unknown" if self.dead else "active"), units=units,
         )  # fmt: skip
         machines = {
             number: MachineStatus(juju_status=StatusInfo("started"), hostname=host)
@@ -145,6 +149,32 @@ def test_a_node_that_only_nova_knows_is_listed(nodes, juju):
 
 def test_a_new_node_is_one_to_which_instances_can_go(nodes, juju):
     assert [node.name for node in nodes.add(2)] == ["node-3", "node-4"]
+
+
+@pytest.mark.parametrize(("count", "machines"), [(1, 4), (2, 4), (3, 5)])
+def test_nodes_that_an_interrupted_run_began_are_not_added_again(
+    nodes, juju, world, reporter, count, machines
+):
+    juju.add_unit(APPLICATION, num_units=2)
+    late = [world.table("hypervisor").pop(), world.table("hypervisor").pop()]
+
+    def start(_seconds):
+        world.table("hypervisor").extend(late)
+        late.clear()
+
+    nodes._watch = Watch(reporter, 300, Clock(), start)
+    assert [node.name for node in nodes.add(count)] == [
+        "node-3", "node-4", "node-5"
+    ][: machines - 2]  # fmt: skip
+    assert len(juju.machines) == machines
+    begun = "begun by an earlier run: openstack-hypervisor/2, openstack-hypervisor/3"
+    assert reporter.of("note")[0] == begun
+
+
+def test_a_dead_hypervisor_is_not_waited_for(nodes, juju, world):
+    juju.dead.add("openstack-hypervisor/1")
+    world.table("service")[1].state = "down"
+    assert [node.name for node in nodes.add(1)] == ["node-3"]
 
 
 def test_a_node_that_nova_never_hears_of_ends_the_wait(nodes, juju, world):

@@ -7,11 +7,11 @@ cloud know of that machine.
 import contextlib
 import dataclasses
 import re
-from collections.abc import Generator
+from collections.abc import Collection, Generator
 from typing import Any, Protocol
 
 import jubilant
-from jubilant.statustypes import Status
+from jubilant.statustypes import Status, StatusInfo
 
 from helio import sdk, waiting
 from helio.host import HelioError
@@ -78,6 +78,30 @@ class Node:
         return (self.state, self.scheduling) == ("up", "enabled")
 
 
+@dataclasses.dataclass(frozen=True)
+class _Newcomers:
+    """A model as if there were only the new hypervisors: an old one may be dead, and stay so.
+
+    Args:
+        juju: Where the whole status comes from.
+        old: Names of the units that are left out.
+    """
+
+    juju: waiting.StatusSource
+    old: Collection[str]
+
+    def status(self) -> Status:
+        """Return the status of what is new."""
+        status = self.juju.status()
+        app = status.apps[APPLICATION]
+        units = {name: unit for name, unit in app.units.items() if name not in self.old}
+        places = {unit.machine for unit in units.values()}
+        # The application's own status is the worst of all its units'.
+        new = dataclasses.replace(app, units=units, app_status=StatusInfo("active"))
+        machines = {name: each for name, each in status.machines.items() if name in places}
+        return dataclasses.replace(status, apps={APPLICATION: new}, machines=machines)
+
+
 class Nodes:
     """The hypervisors of a cloud.
 
@@ -126,31 +150,48 @@ class Nodes:
     def add(self, count: int) -> list[Node]:
         """Add hypervisors, each on a new machine, and wait until instances can go there.
 
+        Those that an interrupted run has begun, and that the compute service does not know yet,
+        count as well.
+
         Returns:
             Those that are new.
         """
-        before = {node.name for node in self.known()}
+        status = self._juju.status()
+        old = self._settled(status)
+        begun = sorted(status.apps[APPLICATION].units.keys() - old)
         with self._watch.step(f"Add {count} hypervisor(s)"):
-            self._juju.add_unit(APPLICATION, num_units=count)
-        watched = [waiting.Watched(self._juju, [APPLICATION])]
-        title = "Wait for the unit"
-        with self._watch.step(title):
+            if begun:
+                self._watch.reporter.note(f"begun by an earlier run: {', '.join(begun)}")
+            if count > len(begun):
+                self._juju.add_unit(APPLICATION, num_units=count - len(begun))
+        newcomers = _Newcomers(self._juju, old)
+        with self._watch.step("Wait for the unit"):
             waiting.settle(
-                watched, self._watch.reporter, self._watch.stall,
-                self._watch.clock, self._watch.sleep,
+                [waiting.Watched(newcomers, [APPLICATION])], self._watch.reporter,
+                self._watch.stall, self._watch.clock, self._watch.sleep,
             )  # fmt: skip
 
         def look() -> tuple[list[Node], str]:
-            new = [node for node in self.known() if node.name not in before]
+            new = [node for node in self.known() if node.unit and node.unit not in old]
             known = {_short(each.name) for each in self._cloud.compute.hypervisors()}
             ready = [node for node in new if node.is_usable and node.name in known]
-            return ready, f"{len(ready)} of {count} can be used"
+            return ready, f"{len(ready)} of {wanted} can be used"
 
+        wanted = max(count, len(begun))
         with self._watch.step("Wait for the compute service"):
             for ready in self._watch.looks("the compute service", look):
-                if len(ready) >= count:
+                if len(ready) >= wanted:
                     return ready
         raise AssertionError("looks do not end")
+
+    def _settled(self, status: Status) -> frozenset[str]:
+        """Return the units that nobody waits for: Nova knows them, dead ones too, or they go."""
+        known = {_short(each.name) for each in self._cloud.compute.hypervisors()}
+        return frozenset(
+            name
+            for name, unit in status.apps[APPLICATION].units.items()
+            if _short(_hostname(status, unit.machine)) in known or unit.juju_status.life
+        )
 
     def remove(self, name: str, force: bool = False) -> None:
         """Take a hypervisor away, after its instances have moved to others.

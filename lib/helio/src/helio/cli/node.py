@@ -42,7 +42,10 @@ def list_nodes(style: str) -> None:
 @stall_option
 @format_option
 def add(count: int, stall_limit: float, style: str) -> None:
-    """Add hypervisors, each on a machine of its own, and wait until instances can go there."""
+    """Add hypervisors, each on a machine of its own, and wait until instances can go there.
+
+    Interrupted, run it again: hypervisors that were begun and are not ready count as added.
+    """
     found = require_cloud("node add")
     with alone(found, "node add"), sdk.errors("add a node"):
         new = _nodes(found, stall_limit).add(count)
