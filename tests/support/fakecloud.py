@@ -164,6 +164,7 @@ class Compute(Quotas):
         server = self._world.add(
             "server", name=name, status="BUILD", task_state="spawning", fault=None,
             project=self._project, compute_host="node-1", groups=security_groups, key=key_name,
+            image=self._world.get("image", image_id),
         )  # fmt: skip
         self._world.add(
             "port", device_id=server.id, network_id=networks[0]["uuid"],
@@ -172,7 +173,8 @@ class Compute(Quotas):
         return server
 
     def create_volume_attachment(self, server, *, volume_id):
-        self._world.get("volume", volume_id).status = "in-use"
+        volume = self._world.get("volume", volume_id)
+        volume.status, volume.attachments = "in-use", [{"server_id": server}]
         self._world.made.append(f"attachment of {volume_id} to {server}")
 
     def services(self, binary=None):
@@ -215,6 +217,9 @@ class Image:
 
     def images(self, **query):
         return iter(self._world.find("image", **query))
+
+    def find_image(self, id_):
+        return next(iter(self._world.find("image", id=id_)), None)
 
     def delete_image(self, image):
         self._world.table("image").remove(image)
