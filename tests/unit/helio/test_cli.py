@@ -5,7 +5,9 @@ import click
 import pytest
 from click.testing import CliRunner
 from jubilant.statustypes import AppStatus, ModelStatus, Status, StatusInfo, UnitStatus
+from openstack.exceptions import ConflictException
 
+from helio import sdk
 from helio.cli import context, credentials, main, status
 from helio.cli.main import helio
 from helio.host import HelioError, LocalHost
@@ -153,6 +155,26 @@ def test_an_interrupted_command_says_how_to_go_on(monkeypatch, invoke):
     code, _, err = invoke("status")
     assert code == 130
     assert "run the same command again" in err
+
+
+@pytest.mark.parametrize(
+    ("raised", "code", "last"),
+    [
+        (KeyboardInterrupt(), 130, "interrupted: go on with: helio launch vm-1"),
+        (HelioError("cannot boot"), 1, "error: cannot boot; go on with: helio launch vm-1"),
+        (ConflictException("full"), 1, "see: helio status; go on with: helio launch vm-1"),
+    ],
+)
+def test_what_was_noted_on_an_error_is_told_last(monkeypatch, invoke, raised, code, last):
+    def fail(*_):
+        with sdk.errors("launch"):
+            raised.add_note("go on with: helio launch vm-1")
+            raise raised
+
+    monkeypatch.setattr("helio.cli.status.require_cloud", fail)
+    ended, _, err = invoke("status")
+    assert ended == code
+    assert err.rstrip().endswith(last)
 
 
 def test_destroy_wants_an_answer_where_nobody_can_give_one(monkeypatch, invoke):

@@ -145,6 +145,21 @@ def test_a_failed_instance_is_told_with_novas_reason(launch, world, reporter):
     assert reporter.of("failed") == ["Boot vm-1"]
 
 
+@pytest.mark.parametrize("error", [KeyboardInterrupt, HelioError])
+def test_whatever_ends_a_launch_the_chosen_name_is_told(launch, world, error):
+    def fail(_server):
+        raise error
+
+    world.on_look = fail
+    with pytest.raises(error) as ended:
+        launch(volume=2, network="external")
+    hint = "go on with: helio launch vm-1 --network external --volume 2"
+    assert ended.value.__notes__ == [hint]
+    with pytest.raises(error) as ended:
+        launch(name="web")
+    assert not hasattr(ended.value, "__notes__"), "the same command goes on"
+
+
 def test_an_instance_that_stays_as_it_is_ends_the_wait(launch, world):
     world.on_look = lambda server: None
     with pytest.raises(HelioError, match="has been at “spawning” for 60 s"):

@@ -4,8 +4,10 @@ Everything is looked for before it is made, so an interrupted launch goes on whe
 again with the same name.
 """
 
+import contextlib
 import dataclasses
 import shlex
+from collections.abc import Generator
 from typing import Any, NoReturn
 
 from helio.clients import DEMO
@@ -81,7 +83,14 @@ class Launcher:
         Raises:
             HelioError: something that it needs is not there, it failed, or nothing changes.
         """
-        name, volume = request.name or self._free_name(), None
+        if request.name:
+            return self._launch(request.name, request)
+        name = self._free_name()
+        with _hint(f"go on with: {_as_command(name, request)}"):
+            return self._launch(name, request)
+
+    def _launch(self, name: str, request: Request) -> Instance:
+        volume = None
         with self._watch.step(f"Boot {name}"):
             server = self._wait_for_server(self._present(name) or self._boot(name, request))
         if request.volume:
@@ -225,6 +234,26 @@ def _refuse(server: Any) -> NoReturn:
         f"cannot boot {server.name}: {reason}; "
         "see: helio node list, and helio juju debug-log --include nova"
     )
+
+
+@contextlib.contextmanager
+def _hint(text: str) -> Generator[None]:
+    """Note what to do next on whatever ends it early, an interruption too."""
+    try:
+        yield
+    except BaseException as error:
+        error.add_note(text)
+        raise
+
+
+def _as_command(name: str, request: Request) -> str:
+    """Return the command that goes on with an instance whose name was chosen here."""
+    options = (
+        f"--{field.name} {shlex.quote(str(value))}"
+        for field in dataclasses.fields(request)
+        if (value := getattr(request, field.name)) != field.default
+    )
+    return " ".join(("helio launch", name, *options))
 
 
 def ssh_command(settings: Settings, instance: Instance, *options: str) -> tuple[str, ...]:
