@@ -35,6 +35,7 @@ class World:
     made: list[str] = dataclasses.field(default_factory=list)
     on_look: Callable[[Thing], None] = lambda server: None
     on_migrate: Callable[[Thing], None] = lambda server: None
+    on_upload: Callable[[str], None] = lambda path: None
     _numbers: Iterator[int] = dataclasses.field(default_factory=lambda: itertools.count(1))
 
     def table(self, kind: str) -> list[Thing]:
@@ -224,7 +225,8 @@ class Image:
     def delete_image(self, image):
         self._world.table("image").remove(image)
 
-    def create_image(self, name, **values):
+    def create_image(self, name, *, filename, **values):
+        self._world.on_upload(filename)
         return self._world.add(
             "image", name=name, status="active", created_at=f"{len(self._world.made):04}", **values
         )
