@@ -174,12 +174,17 @@ def test_half_an_upload_is_taken_away_first(clouds, wanted, machine, reporter):
     assert [image.status for image in clouds.world.table("image")] == ["active"]
 
 
-def test_a_quota_that_somebody_changed_is_set_again(clouds, wanted, machine, reporter):
+def test_a_quota_is_raised_and_never_lowered(clouds, wanted, machine, reporter):
     configure(clouds, wanted, machine, reporter)
     (project,) = clouds.world.find("project", name="demo")
-    clouds.connect("helio").compute.update_quota_set(project.id, instances=1)
+    compute = clouds.connect("helio").compute
+    compute.update_quota_set(project.id, instances=1, cores=100, ram=-1)
     configure(clouds, wanted, machine, reporter)
-    assert clouds.connect("helio").compute.get_quota_set(project.id).instances == 20
+    quota = compute.get_quota_set(project.id)
+    assert (quota.instances, quota.cores, quota.ram) == (20, 100, -1)
+    reporter.events.clear()
+    configure(clouds, wanted, machine, reporter)
+    assert reporter.of("started") == []
 
 
 def test_a_rehearsal_tells_everything_and_changes_nothing(clouds, wanted, machine, reporter):

@@ -34,7 +34,9 @@ RESOLV_CONF = Path("/etc/resolv.conf")
 SILENCE = 60.0  # seconds after which a server that sends nothing is given up
 QCOW2 = b"QFI\xfb"  # how a disk in that format begins
 
-# What the project may use.
+UNLIMITED = -1
+
+# What the project may use at least.
 QUOTAS: Mapping[str, Mapping[str, int]] = {
     "compute": {"instances": 20, "cores": 40, "ram": 65536},
     "network": {"floating_ips": 50, "security_groups": 20, "ports": 200},
@@ -211,7 +213,7 @@ class _Project:
         for service, limits in QUOTAS.items():
             yield Ensure(
                 f"Set the quota of {service.replace('_', ' ')}",
-                f"set {_words(limits)} for the project {DEMO}",
+                f"allow {_words(limits)} to the project {DEMO}, where it has less",
                 lambda service=service, limits=limits: self._has_quota(service, limits),
                 lambda _reporter, service=service, limits=limits: self._set_quota(service, limits),
             )
@@ -251,8 +253,12 @@ class _Project:
         project = _project(self._admin)
         if not project:
             return False
+        return not self._lower(service, project, limits)
+
+    def _lower(self, service: str, project: Any, limits: Mapping[str, int]) -> Mapping[str, int]:
+        """Return the limits that the project does not have yet; more is an operator's will."""
         present = self._quota(service, project)
-        return all(present[name] == value for name, value in limits.items())
+        return {name: value for name, value in limits.items() if UNLIMITED < present[name] < value}
 
     def _quota(self, service: str, project: Any) -> Any:
         proxy = getattr(self._admin, service)
@@ -262,6 +268,7 @@ class _Project:
 
     def _set_quota(self, service: str, limits: Mapping[str, int]) -> None:
         project, proxy = _project(self._admin), getattr(self._admin, service)
+        limits = self._lower(service, project, limits)
         if service == "network":
             proxy.update_quota(project.id, **limits)
         else:
