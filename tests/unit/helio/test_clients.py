@@ -138,7 +138,9 @@ def test_the_demo_users_account_is_kept_and_follows_the_address_of_keystone(host
 def test_the_administrators_account_is_asked_for_and_others_are_kept(host):
     settings = Settings(home=Path("/home"))
     demo = dataclasses.replace(ACCOUNT, username="demo")
-    old = dataclasses.replace(ACCOUNT, password="old")
+    old = dataclasses.replace(
+        ACCOUNT, password="old", auth_url="https://old:5000/v3", region="RegionZero"
+    )
     clients.keep_accounts(host, settings, {"helio": old, "demo": demo})
     found = clients.accounts(Charms(RESULTS | {"ca-certificate": "PEM"}), host, settings)
     assert found == {"helio": ACCOUNT, "demo": demo}
