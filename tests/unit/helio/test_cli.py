@@ -204,6 +204,19 @@ def test_the_question_says_what_becomes_of_the_instances(monkeypatch, invoke, op
     assert said in asked[0]
 
 
+def test_a_rehearsal_of_configure_writes_nothing(monkeypatch, invoke, no_cloud):
+    monkeypatch.setattr("helio.cli.configure.require_cloud", lambda _what: Settings(no_cloud))
+    monkeypatch.setattr("helio.cli.clouds.Engine.connect", lambda _engine: None)
+    monkeypatch.setattr("helio.clients.read_ca", lambda _juju: "PEM\n")
+    monkeypatch.setattr("helio.clients.read_account", lambda _juju: None)
+    monkeypatch.setattr("helio.clients._current", dict)
+    monkeypatch.setattr("helio.cli.configure._wanted", lambda *_: None)
+    monkeypatch.setattr("helio.demo.steps", lambda *_: [])
+    code, out, _ = invoke("configure", "--dry-run")
+    assert (code, out) == (0, f"  would write {no_cloud}/ca.pem (mode 0644)\n")
+    assert not (no_cloud / "ca.pem").exists()
+
+
 def test_bootstrap_goes_on_where_nobody_can_be_asked(monkeypatch, invoke):
     began = []
     monkeypatch.setattr("sys.stdin", io.StringIO())

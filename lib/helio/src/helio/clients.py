@@ -154,12 +154,14 @@ def accounts(juju: Actions, host: Host, settings: Settings) -> dict[str, Account
     """Return the administrator's account as the cloud has it now, and those that are kept.
 
     All of them are at the address that the cloud has now. The authority's certificate is written
-    as well, so that they can be used.
+    as well if it is another one, so that they can be used.
 
     Raises:
         HelioError: the cloud does not answer.
     """
-    host.write(settings.ca, read_ca(juju))
+    ca = read_ca(juju)
+    if not host.exists(settings.ca) or host.read(settings.ca) != ca:
+        host.write(settings.ca, ca)
     admin = {CLOUD: read_account(juju)}  # its password may have been rotated
     return _current({**admin, **kept_accounts(host, settings), **admin})
 

@@ -51,7 +51,7 @@ def _rehearse(found: Settings, inner: Host, image: str | None) -> None:
     tell = PlainReporter(sys.stdout, is_rehearsal=True)
     host = DryRunHost(inner, tell.would)
     with sdk.errors("configure"):
-        clouds = open_clouds(found, inner)
+        clouds = open_clouds(found, host)
         rehearse(demo.steps(clouds, _wanted(found, inner, image), host), host, tell)
 
 
