@@ -204,6 +204,26 @@ def test_the_question_says_what_becomes_of_the_instances(monkeypatch, invoke, op
     assert said in asked[0]
 
 
+@pytest.mark.parametrize(
+    ("command", "module", "part", "title"),
+    [
+        ("validate", "helio.cli.validate", "helio.validation.validate", "Test the cloud: quick"),
+        ("images build", "helio.cli.images", "helio.cli.images._builder", "Build images"),
+    ],
+)
+def test_a_command_that_fails_ends_what_it_shows(
+    monkeypatch, invoke, reporter, command, module, part, title
+):
+    def fail(*_):
+        raise HelioError("cannot go on")
+
+    monkeypatch.setattr("helio.cli.validate.require_cloud", lambda _what: Settings())
+    monkeypatch.setattr(f"{module}.reporter", lambda: reporter)
+    monkeypatch.setattr(part, fail)
+    assert invoke(*command.split())[0] == 1
+    assert reporter.events == [("started", title), ("failed", title)]
+
+
 def test_a_rehearsal_of_configure_writes_nothing(monkeypatch, invoke, no_cloud):
     monkeypatch.setattr("helio.cli.configure.require_cloud", lambda _what: Settings(no_cloud))
     monkeypatch.setattr("helio.cli.clouds.Engine.connect", lambda _engine: None)
