@@ -9,6 +9,8 @@ import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from openstack.exceptions import ConflictException
+
 
 class Thing:
     """A resource: attributes, by name or by key as the library's have them."""
@@ -33,6 +35,7 @@ class World:
     made: list[str] = dataclasses.field(default_factory=list)
     on_look: Callable[[Thing], None] = lambda server: None
     on_migrate: Callable[[Thing], None] = lambda server: None
+    on_upload: Callable[[str], None] = lambda path: None
     _numbers: Iterator[int] = dataclasses.field(default_factory=lambda: itertools.count(1))
 
     def table(self, kind: str) -> list[Thing]:
@@ -162,6 +165,7 @@ class Compute(Quotas):
         server = self._world.add(
             "server", name=name, status="BUILD", task_state="spawning", fault=None,
             project=self._project, compute_host="node-1", groups=security_groups, key=key_name,
+            image=self._world.get("image", image_id),
         )  # fmt: skip
         self._world.add(
             "port", device_id=server.id, network_id=networks[0]["uuid"],
@@ -170,20 +174,31 @@ class Compute(Quotas):
         return server
 
     def create_volume_attachment(self, server, *, volume_id):
-        self._world.get("volume", volume_id).status = "in-use"
+        volume = self._world.get("volume", volume_id)
+        volume.status, volume.attachments = "in-use", [{"server_id": server}]
         self._world.made.append(f"attachment of {volume_id} to {server}")
 
     def services(self, binary=None):
         return iter(self._world.find("service", binary=binary))
 
-    def disable_service(self, service, host, binary, reason):
+    def disable_service(self, id_, host, binary, reason):
+        service = self._world.get("service", id_)
         assert (service.host, service.binary) == (host, binary)
-        service.status = "disabled"
+        assert (service.status, service.disabled_reason) != ("disabled", reason), "Nova refuses"
+        service.status, service.disabled_reason = "disabled", reason
         self._world.made.append(f"disabled {host}")
+
+    def enable_service(self, id_, host, binary):
+        service = self._world.get("service", id_)
+        assert (service.host, service.binary, service.status) == (host, binary, "disabled")
+        service.status, service.disabled_reason = "enabled", None
 
     def delete_service(self, service):
         left = [each.name for each in self.servers(True) if each.compute_host == service.host]
         assert not left, "the service refuses while there are instances"
+        (provider,) = self._world.find("provider", name=service.host)  # Nova fails without it
+        if not provider.is_used:
+            self._world.table("provider").remove(provider)
         self._world.table("service").remove(service)
 
     def hypervisors(self):
@@ -204,10 +219,14 @@ class Image:
     def images(self, **query):
         return iter(self._world.find("image", **query))
 
+    def find_image(self, id_):
+        return next(iter(self._world.find("image", id=id_)), None)
+
     def delete_image(self, image):
         self._world.table("image").remove(image)
 
-    def create_image(self, name, **values):
+    def create_image(self, name, *, filename, **values):
+        self._world.on_upload(filename)
         return self._world.add(
             "image", name=name, status="active", created_at=f"{len(self._world.made):04}", **values
         )
@@ -285,4 +304,6 @@ class Placement:
         return iter(self._world.find("provider"))
 
     def delete_resource_provider(self, provider):
+        if provider.is_used:
+            raise ConflictException("there are allocations")
         self._world.table("provider").remove(provider)

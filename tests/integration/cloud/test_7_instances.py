@@ -73,7 +73,7 @@ def test_the_metadata_service_answers_as_well(guest):
 
 
 def test_instances_of_a_project_reach_each_other(guest, second):
-    assert "0% packet loss" in guest.run(f"ping -c 3 -w 20 {second.address}")
+    assert ", 0% packet loss" in guest.run(f"ping -c 3 -w 20 {second.address}")
     assert "second" in guest.run(f"curl -s -m 20 http://{second.address}/")
 
 

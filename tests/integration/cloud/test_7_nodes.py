@@ -45,7 +45,7 @@ def far(configured, guest, nodes):
 
 
 def test_instances_reach_each_other_across_hypervisors(guest, far):
-    assert "0% packet loss" in guest.run(f"ping -c 5 -w 20 {far.address}")
+    assert ", 0% packet loss" in guest.run(f"ping -c 5 -w 20 {far.address}")
     assert "far" in guest.run(f"curl -s -m 20 http://{far.address}/")
 
 

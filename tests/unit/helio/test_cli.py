@@ -5,7 +5,9 @@ import click
 import pytest
 from click.testing import CliRunner
 from jubilant.statustypes import AppStatus, ModelStatus, Status, StatusInfo, UnitStatus
+from openstack.exceptions import ConflictException
 
+from helio import sdk
 from helio.cli import context, credentials, main, status
 from helio.cli.main import helio
 from helio.host import HelioError, LocalHost
@@ -155,6 +157,26 @@ def test_an_interrupted_command_says_how_to_go_on(monkeypatch, invoke):
     assert "run the same command again" in err
 
 
+@pytest.mark.parametrize(
+    ("raised", "code", "last"),
+    [
+        (KeyboardInterrupt(), 130, "interrupted: go on with: helio launch vm-1"),
+        (HelioError("cannot boot"), 1, "error: cannot boot; go on with: helio launch vm-1"),
+        (ConflictException("full"), 1, "see: helio status; go on with: helio launch vm-1"),
+    ],
+)
+def test_what_was_noted_on_an_error_is_told_last(monkeypatch, invoke, raised, code, last):
+    def fail(*_):
+        with sdk.errors("launch"):
+            raised.add_note("go on with: helio launch vm-1")
+            raise raised
+
+    monkeypatch.setattr("helio.cli.status.require_cloud", fail)
+    ended, _, err = invoke("status")
+    assert ended == code
+    assert err.rstrip().endswith(last)
+
+
 def test_destroy_wants_an_answer_where_nobody_can_give_one(monkeypatch, invoke):
     monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
     code, _, err = invoke("destroy")
@@ -170,6 +192,49 @@ def test_a_no_changes_nothing(monkeypatch, invoke, no_cloud):
         assert code == 1
         assert f"cannot {command}: the answer was no; nothing was changed" in err
     assert list(no_cloud.iterdir()) == []
+
+
+@pytest.mark.parametrize(("options", "said"), [((), "Move all"), (("--force",), "is lost")])
+def test_the_question_says_what_becomes_of_the_instances(monkeypatch, invoke, options, said):
+    asked = []
+    monkeypatch.setattr("helio.cli.node.require_cloud", lambda _what: None)
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+    monkeypatch.setattr("click.confirm", asked.append)
+    assert invoke("node", "remove", "node-1", *options)[0] == 1
+    assert said in asked[0]
+
+
+@pytest.mark.parametrize(
+    ("command", "module", "part", "title"),
+    [
+        ("validate", "helio.cli.validate", "helio.validation.validate", "Test the cloud: quick"),
+        ("images build", "helio.cli.images", "helio.cli.images._builder", "Build images"),
+    ],
+)
+def test_a_command_that_fails_ends_what_it_shows(
+    monkeypatch, invoke, reporter, command, module, part, title
+):
+    def fail(*_):
+        raise HelioError("cannot go on")
+
+    monkeypatch.setattr("helio.cli.validate.require_cloud", lambda _what: Settings())
+    monkeypatch.setattr(f"{module}.reporter", lambda: reporter)
+    monkeypatch.setattr(part, fail)
+    assert invoke(*command.split())[0] == 1
+    assert reporter.events == [("started", title), ("failed", title)]
+
+
+def test_a_rehearsal_of_configure_writes_nothing(monkeypatch, invoke, no_cloud):
+    monkeypatch.setattr("helio.cli.configure.require_cloud", lambda _what: Settings(no_cloud))
+    monkeypatch.setattr("helio.cli.clouds.Engine.connect", lambda _engine: None)
+    monkeypatch.setattr("helio.clients.read_ca", lambda _juju: "PEM\n")
+    monkeypatch.setattr("helio.clients.read_account", lambda _juju: None)
+    monkeypatch.setattr("helio.clients._current", dict)
+    monkeypatch.setattr("helio.cli.configure._wanted", lambda *_: None)
+    monkeypatch.setattr("helio.demo.steps", lambda *_: [])
+    code, out, _ = invoke("configure", "--dry-run")
+    assert (code, out) == (0, f"  would write {no_cloud}/ca.pem (mode 0644)\n")
+    assert not (no_cloud / "ca.pem").exists()
 
 
 def test_bootstrap_goes_on_where_nobody_can_be_asked(monkeypatch, invoke):

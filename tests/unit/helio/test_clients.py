@@ -13,7 +13,7 @@ import yaml
 
 from helio import clients
 from helio.clients import Account
-from helio.host import HelioError
+from helio.host import DryRunHost, HelioError
 from helio.settings import Settings
 
 ACCOUNT = Account(
@@ -138,11 +138,24 @@ def test_the_demo_users_account_is_kept_and_follows_the_address_of_keystone(host
 def test_the_administrators_account_is_asked_for_and_others_are_kept(host):
     settings = Settings(home=Path("/home"))
     demo = dataclasses.replace(ACCOUNT, username="demo")
-    old = dataclasses.replace(ACCOUNT, password="old")
+    old = dataclasses.replace(
+        ACCOUNT, password="old", auth_url="https://old:5000/v3", region="RegionZero"
+    )
     clients.keep_accounts(host, settings, {"helio": old, "demo": demo})
     found = clients.accounts(Charms(RESULTS | {"ca-certificate": "PEM"}), host, settings)
     assert found == {"helio": ACCOUNT, "demo": demo}
     assert host.files[settings.ca] == "PEM\n"
+
+
+def test_the_certificate_is_written_only_where_it_is_another_one(host):
+    settings, told = Settings(home=Path("/home")), []
+    charms = Charms(RESULTS | {"ca-certificate": "PEM"})
+    clients.accounts(charms, DryRunHost(host, told.append), settings)
+    assert told == ["write /home/ca.pem (mode 0644)"]
+    assert host.files == {}
+    clients.accounts(charms, host, settings)
+    clients.accounts(charms, DryRunHost(host, told.append), settings)
+    assert len(told) == 1
 
 
 @pytest.fixture

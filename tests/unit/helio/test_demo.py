@@ -1,4 +1,7 @@
 import dataclasses
+import http.server
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -171,12 +174,17 @@ def test_half_an_upload_is_taken_away_first(clouds, wanted, machine, reporter):
     assert [image.status for image in clouds.world.table("image")] == ["active"]
 
 
-def test_a_quota_that_somebody_changed_is_set_again(clouds, wanted, machine, reporter):
+def test_a_quota_is_raised_and_never_lowered(clouds, wanted, machine, reporter):
     configure(clouds, wanted, machine, reporter)
     (project,) = clouds.world.find("project", name="demo")
-    clouds.connect("helio").compute.update_quota_set(project.id, instances=1)
+    compute = clouds.connect("helio").compute
+    compute.update_quota_set(project.id, instances=1, cores=100, ram=-1)
     configure(clouds, wanted, machine, reporter)
-    assert clouds.connect("helio").compute.get_quota_set(project.id).instances == 20
+    quota = compute.get_quota_set(project.id)
+    assert (quota.instances, quota.cores, quota.ram) == (20, 100, -1)
+    reporter.events.clear()
+    configure(clouds, wanted, machine, reporter)
+    assert reporter.of("started") == []
 
 
 def test_a_rehearsal_tells_everything_and_changes_nothing(clouds, wanted, machine, reporter):
@@ -203,21 +211,80 @@ def test_another_kind_of_url_is_refused(clouds, wanted, machine, reporter):
         configure(clouds, lost, machine, reporter)
 
 
-def test_an_image_is_downloaded_once(clouds, wanted, machine, reporter, monkeypatch):
-    fetched = []
+class Website(http.server.BaseHTTPRequestHandler):
+    """Serves a disk that says its path; /short breaks off, /silent says nothing."""
 
-    def retrieve(url, path):
-        fetched.append(url)
-        path.write_bytes(b"raw disk")
+    def do_GET(self):
+        body = f"disk of {self.path}".encode()
+        if self.path == "/missing.img":
+            return self.send_error(404, "Not Found")
+        if self.path == "/silent.img":
+            return time.sleep(0.5)
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body[:5] if self.path == "/short.img" else body)
 
-    monkeypatch.setattr("urllib.request.urlretrieve", retrieve)
-    image = image_of("https://x.example/cirros-0.6.img", Path("/x"))
-    there = dataclasses.replace(wanted, image=image)
-    configure(clouds, there, machine, reporter)
-    clouds.world.tables["image"].clear()
-    configure(clouds, there, machine, reporter)
-    assert fetched == ["https://x.example/cirros-0.6.img"]
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def website():
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Website)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def upload(clouds, wanted, url, host, reporter):
+    """Configure with an image from a URL, and return what was uploaded."""
+    clouds.world.tables["image"] = []
+    uploaded = []
+    clouds.world.on_upload = lambda path: uploaded.append(Path(path).read_text())
+    configure(clouds, dataclasses.replace(wanted, image=image_of(url, Path("/x"))), host, reporter)
+    return uploaded
+
+
+def test_every_url_has_a_disk_of_its_own(clouds, wanted, machine, reporter, website):
+    for place in ("/a/disk.img", "/b/disk.img"):
+        url = website + place
+        assert upload(clouds, wanted, url, machine, reporter) == [f"disk of {place}"]
     assert clouds.world.table("image")[0].disk_format == "raw"
+    assert list((wanted.settings.cache / "downloads").iterdir()) == [], "nothing stays behind"
+
+
+def test_what_was_downloaded_is_there_for_the_next_run(
+    clouds, wanted, machine, reporter, website, monkeypatch
+):
+    def fail(_path):
+        raise HelioError("cannot upload")
+
+    clouds.world.on_upload = fail
+    there = dataclasses.replace(wanted, image=image_of(f"{website}/disk.img", Path("/x")))
+    with pytest.raises(HelioError, match="cannot upload"):
+        configure(clouds, there, machine, reporter)
+    monkeypatch.setattr("urllib.request.urlopen", lambda *_, **__: pytest.fail("it is there"))
+    uploaded = upload(clouds, wanted, f"{website}/disk.img", machine, reporter)
+    assert uploaded == ["disk of /disk.img"]
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("/missing.img", "HTTP Error 404: Not Found"),
+        ("/short.img", "5 of 18 bytes came"),
+        ("/silent.img", "timed out"),
+    ],
+)
+def test_a_download_that_fails_names_the_url_and_the_next_step(
+    clouds, wanted, machine, reporter, website, monkeypatch, path, reason
+):
+    monkeypatch.setattr("helio.demo.SILENCE", 0.1)
+    with pytest.raises(HelioError) as failed:
+        upload(clouds, wanted, website + path, machine, reporter)
+    assert str(failed.value).startswith(f"cannot download {website}{path}: {reason}; run the same")
 
 
 @pytest.mark.parametrize(

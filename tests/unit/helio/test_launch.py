@@ -99,8 +99,38 @@ def test_a_volume_is_made_and_attached(launch, world):
     assert (volume.size, volume.status) == (3, "in-use")
 
 
+@pytest.mark.parametrize(("image", "user"), [("bare", "root"), ("helio-guest", "cirros")])
+def test_who_logs_in_is_the_instances_own_user(launch, world, image, user):
+    launch(name="web", image=image)
+    world.add("image", name="new", status="active", created_at="9", os_admin_user="debian")
+    assert launch(name="web").user == user
+    assert launch(name="web", image="new").user == user
+
+
+def test_an_instance_without_an_image_has_no_user_of_its_own(launch, world):
+    launch(name="web")
+    world.table("image").clear()
+    assert launch(name="web").user == "root"
+    world.table("server")[0].image = None
+    assert launch(name="web").user == "root"
+
+
+def test_a_volume_of_another_size_is_not_attached(launch, world):
+    volume = world.add("volume", name="web-volume", size=1, status="available")
+    with pytest.raises(HelioError, match=r"there is one of 1 GiB already.*give --volume 1"):
+        launch(name="web", volume=3)
+    assert volume.status == "available"
+
+
+def test_a_volume_that_another_instance_has_is_not_taken_for_ours(launch, world):
+    world.add("volume", name="web-volume", size=3, status="in-use",
+              attachments=[{"server_id": "other"}])  # fmt: skip
+    with pytest.raises(HelioError, match="cannot attach web-volume: another instance has it"):
+        launch(name="web", volume=3)
+
+
 def test_a_volume_that_cannot_be_made_is_told(launch, world):
-    world.add("volume", name="web-volume", status="error")
+    world.add("volume", name="web-volume", size=1, status="error")
     with pytest.raises(HelioError, match="cannot attach web-volume: it is in status error"):
         launch(name="web", volume=1)
 
@@ -113,6 +143,21 @@ def test_a_failed_instance_is_told_with_novas_reason(launch, world, reporter):
     with pytest.raises(HelioError, match=r"cannot boot vm-1: No valid host .*helio node list"):
         launch()
     assert reporter.of("failed") == ["Boot vm-1"]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, HelioError])
+def test_whatever_ends_a_launch_the_chosen_name_is_told(launch, world, error):
+    def fail(_server):
+        raise error
+
+    world.on_look = fail
+    with pytest.raises(error) as ended:
+        launch(volume=2, network="external")
+    hint = "go on with: helio launch vm-1 --network external --volume 2"
+    assert ended.value.__notes__ == [hint]
+    with pytest.raises(error) as ended:
+        launch(name="web")
+    assert not hasattr(ended.value, "__notes__"), "the same command goes on"
 
 
 def test_an_instance_that_stays_as_it_is_ends_the_wait(launch, world):

@@ -9,6 +9,7 @@ from jubilant.statustypes import (
     StatusInfo,
     UnitStatus,
 )
+from openstack.exceptions import ConflictException
 
 from helio.host import HelioError
 from helio.nodes import APPLICATION, Node, Nodes
@@ -23,6 +24,7 @@ class Juju:
         self.machines: dict[str, str] = {}  # machine → host name
         self.units: dict[str, str] = {}  # unit → machine
         self.did: list[tuple] = []
+        self.dead: set[str] = set()  # units whose machine does not answer
 
     def add_unit(self, app, *, num_units=1):
         assert app == APPLICATION
@@ -32,9 +34,9 @@ class Juju:
             self.units[f"{app}/{number}"] = number
             host = f"{self.machines[number]}.cloud.example"
             self.world.add("service", binary="nova-compute", host=host, state="up",
-                           status="enabled")  # fmt: skip
+                           status="enabled", disabled_reason=None)  # fmt: skip
             self.world.add("hypervisor", name=host)
-            self.world.add("provider", name=host)
+            self.world.add("provider", name=host, is_used=False)
             self.world.add("agent", host=host, is_alive=True)
 
     def remove_unit(self, *units, force=False):
@@ -56,12 +58,15 @@ class Juju:
 
     def status(self):
         units = {
-            name: UnitStatus(StatusInfo("active"), StatusInfo("idle"), machine=machine)
+            name: UnitStatus(
+                *map(StatusInfo, ("unknown", "lost") if name in self.dead else ("active", "idle")),
+                machine=machine,
+            )
             for name, machine in self.units.items()
         }
         app = AppStatus(
             charm="x", charm_origin="local", charm_name=APPLICATION, charm_rev=0, exposed=False,
-            app_status=StatusInfo("active"), units=units,
+            app_status=StatusInfo("unknown" if self.dead else "active"), units=units,
         )  # fmt: skip
         machines = {
             number: MachineStatus(juju_status=StatusInfo("started"), hostname=host)
@@ -108,6 +113,19 @@ def boot(world, name, host="node-1.cloud.example", status="ACTIVE"):
     )
 
 
+def busy(world, server, task, status, /, looks=3, **after):
+    """Let an instance be at a task for some looks."""
+    server.task_state, server.status = task, status
+    seen = []
+
+    def look(each):
+        seen.append(each)
+        if len(seen) == looks:
+            each.__dict__.update({"task_state": None, "status": "ACTIVE", **after})
+
+    world.on_look = look
+
+
 def migrate_to(host):
     """Return what moves an instance there at once."""
     return lambda server: server.__dict__.update(compute_host=host)
@@ -131,6 +149,32 @@ def test_a_node_that_only_nova_knows_is_listed(nodes, juju):
 
 def test_a_new_node_is_one_to_which_instances_can_go(nodes, juju):
     assert [node.name for node in nodes.add(2)] == ["node-3", "node-4"]
+
+
+@pytest.mark.parametrize(("count", "machines"), [(1, 4), (2, 4), (3, 5)])
+def test_nodes_that_an_interrupted_run_began_are_not_added_again(
+    nodes, juju, world, reporter, count, machines
+):
+    juju.add_unit(APPLICATION, num_units=2)
+    late = [world.table("hypervisor").pop(), world.table("hypervisor").pop()]
+
+    def start(_seconds):
+        world.table("hypervisor").extend(late)
+        late.clear()
+
+    nodes._watch = Watch(reporter, 300, Clock(), start)
+    assert [node.name for node in nodes.add(count)] == [
+        "node-3", "node-4", "node-5"
+    ][: machines - 2]  # fmt: skip
+    assert len(juju.machines) == machines
+    begun = "begun by an earlier run: openstack-hypervisor/2, openstack-hypervisor/3"
+    assert reporter.of("note")[0] == begun
+
+
+def test_a_dead_hypervisor_is_not_waited_for(nodes, juju, world):
+    juju.dead.add("openstack-hypervisor/1")
+    world.table("service")[1].state = "down"
+    assert [node.name for node in nodes.add(1)] == ["node-3"]
 
 
 def test_a_node_that_nova_never_hears_of_ends_the_wait(nodes, juju, world):
@@ -202,11 +246,82 @@ def test_an_instance_that_does_not_run_is_named_before_anything_is_done(nodes, w
     assert juju.did == []
 
 
+@pytest.mark.parametrize("status", ["MIGRATING", "REBOOT", "BUILD"])
+def test_an_instance_at_a_task_is_waited_for_and_moves(nodes, world, status):
+    server = boot(world, "web")
+    busy(world, server, "at-something", status)
+    moves = []
+
+    def move(each):
+        moves.append(each.task_state)
+        each.compute_host = "node-2.cloud.example"
+
+    world.on_migrate = move
+    nodes.remove("node-1")
+    assert moves == [None], "asked once, when it is at nothing"
+
+
+def test_a_migration_of_an_earlier_run_is_waited_for(nodes, world):
+    server = boot(world, "web")
+    busy(world, server, "migrating", "MIGRATING", compute_host="node-2.cloud.example")
+    world.on_migrate = lambda server: pytest.fail("it moves already")
+    nodes.remove("node-1")
+    assert server.compute_host == "node-2.cloud.example"
+
+
+def test_an_instance_whose_task_ends_in_a_stop_is_named(nodes, world, juju):
+    server = boot(world, "web")
+    busy(world, server, "powering-off", "ACTIVE", status="SHUTOFF")
+    with pytest.raises(HelioError, match=r"cannot drain node-1: web do not run"):
+        nodes.remove("node-1")
+    assert juju.did == []
+
+
 def test_an_instance_that_stays_is_told(nodes, world, juju):
     boot(world, "web")
     with pytest.raises(HelioError, match="cannot migrate web: it stayed on node-1"):
         nodes.remove("node-1")
     assert juju.did == []
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, HelioError, ConflictException])
+def test_a_drain_that_fails_lets_instances_come_again(nodes, world, reporter, error):
+    boot(world, "web")
+    services = world.table("service")
+
+    def fail(_server):
+        assert services[0].status == "disabled"
+        raise error
+
+    world.on_migrate = fail
+    with pytest.raises(error):
+        nodes.remove("node-1")
+    assert (services[0].status, services[0].disabled_reason) == ("enabled", None)
+    assert reporter.of("warn") == ["node-1 was not drained and takes new instances again"]
+
+
+def test_a_hypervisor_that_an_operator_disabled_stays_so(nodes, world, reporter):
+    boot(world, "web")
+    service = world.table("service")[0]
+    service.status, service.disabled_reason = "disabled", "a new disk"
+    with pytest.raises(HelioError, match="it stayed on node-1"):
+        nodes.remove("node-1")
+    assert (service.status, service.disabled_reason) == ("disabled", "a new disk")
+    assert reporter.of("warn") == []
+
+
+def test_what_failed_is_told_even_if_instances_cannot_come_again(
+    nodes, world, reporter, monkeypatch
+):
+    def refuse(*_):
+        raise ConflictException("not now")
+
+    monkeypatch.setattr("fakecloud.Compute.enable_service", refuse)
+    boot(world, "web")
+    with pytest.raises(HelioError, match="it stayed on node-1"):
+        nodes.remove("node-1")
+    (warning,) = reporter.of("warn")
+    assert warning.startswith("cannot enable scheduling to node-1 again: not now")
 
 
 def test_an_instance_that_fails_on_the_way_is_told(nodes, world):
@@ -218,11 +333,41 @@ def test_an_instance_that_fails_on_the_way_is_told(nodes, world):
 
 def test_the_instances_of_a_lost_node_are_built_anew(nodes, world, juju):
     server = boot(world, "web", status="SHUTOFF")
+    world.table("service")[0].state = "down"
     world.on_migrate = migrate_to("node-2.cloud.example")
     nodes.remove("node-1", force=True)
     assert server.compute_host == "node-2.cloud.example"
     assert juju.did[0] == ("remove-unit", "openstack-hypervisor/0", True)
     assert juju.did[1] == ("remove-machine", "0", "--no-prompt", "--force")
+    assert [node.name for node in nodes.known()] == ["node-2"]
+
+
+def test_a_node_that_is_up_is_not_removed_by_force(nodes, world, juju):
+    boot(world, "web")
+    with pytest.raises(HelioError, match=r"by force: it is up, .* would lose their disks"):
+        nodes.remove("node-1", force=True)
+    assert world.table("service")[0].status == "enabled"
+    assert juju.did == []
+
+
+def test_an_instance_that_an_earlier_run_builds_anew_is_waited_for(nodes, world):
+    server = boot(world, "web")
+    world.table("service")[0].state = "down"
+    busy(world, server, "rebuilding", "REBUILD", compute_host="node-2.cloud.example")
+    world.on_migrate = lambda server: pytest.fail("it is built anew already")
+    nodes.remove("node-1", force=True)
+    assert server.compute_host == "node-2.cloud.example"
+
+
+def test_a_task_that_the_lost_machine_never_ends_does_not_keep_an_instance(nodes, world):
+    boot(world, "web", status="REBOOT").task_state = "rebooting"
+    world.table("service")[0].state = "down"
+
+    def rebuild(server):
+        server.compute_host, server.task_state = "node-2.cloud.example", None
+
+    world.on_migrate = rebuild
+    nodes.remove("node-1", force=True)
     assert [node.name for node in nodes.known()] == ["node-2"]
 
 
@@ -243,6 +388,68 @@ def test_a_machine_with_other_units_stays(nodes, juju):
     juju.status = with_ceph
     nodes.remove("node-1")
     assert juju.did == [("remove-unit", "openstack-hypervisor/0", False)]
+
+
+# What changes something, in the order in which a removal does it.
+CHANGES = (
+    ("compute", "disable_service"), ("compute", "live_migrate_server"),
+    ("compute", "evacuate_server"), ("network", "delete_agent"), ("compute", "delete_service"),
+    ("placement", "delete_resource_provider"),
+)  # fmt: skip
+
+
+def cut_after(count, juju, cloud):
+    """Interrupt what is done after so many changes, once."""
+    left = [None] * count
+
+    def wrap(target, name):
+        inner = getattr(target, name)
+
+        def call(*arguments, **options):
+            inner(*arguments, **options)
+            if left:
+                left.pop()
+                if not left:
+                    raise KeyboardInterrupt
+
+        setattr(target, name, call)
+
+    for service, name in CHANGES:
+        wrap(getattr(cloud, service), name)
+    wrap(juju, "remove_unit")
+    wrap(juju, "cli")
+
+
+@pytest.mark.parametrize("name", ["node-1", "openstack-hypervisor/0", "0"])
+@pytest.mark.parametrize("force", [False, True])
+@pytest.mark.parametrize("count", range(1, 7))
+def test_a_removal_goes_on_wherever_it_was_cut_off(world, juju, reporter, count, force, name):
+    boot(world, "web")
+    if force:
+        world.table("service")[0].state = "down"
+    world.on_migrate = migrate_to("node-2.cloud.example")
+    clock, cloud = Clock(), world.connect("admin")
+    nodes = Nodes(juju, cloud, Watch(reporter, 300, clock, clock.sleep))
+    cut_after(count, juju, cloud)
+    with pytest.raises(KeyboardInterrupt):
+        nodes.remove(name, force)
+    if world.find("service", host="node-1.cloud.example"):
+        nodes.remove(name, force)
+    assert list(juju.machines) == ["1"]
+    assert list(juju.units) == ["openstack-hypervisor/1"]
+    for kind in ("service", "agent", "provider"):
+        left = [getattr(each, "host", getattr(each, "name", "")) for each in world.table(kind)]
+        assert left == ["node-2.cloud.example"], kind
+
+
+def test_what_placement_could_not_forget_is_forgotten_by_another_run(nodes, world):
+    provider = world.table("provider")[0]
+    provider.is_used = True
+    with pytest.raises(ConflictException):
+        nodes.remove("node-1")
+    provider.is_used = False
+    nodes.remove("node-1")
+    assert [each.name for each in world.table("provider")] == ["node-2.cloud.example"]
 
 
 def test_a_removal_that_was_cut_off_is_finished(nodes, juju, world):

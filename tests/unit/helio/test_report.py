@@ -3,7 +3,10 @@ import io
 import pytest
 from rich.console import Console
 
-from helio.report import LiveReporter, PlainReporter, show_json, show_table
+from helio.host import HelioError
+from helio.report import LiveReporter, PlainReporter, show_json, show_table, step
+
+HIDE_CURSOR, SHOW_CURSOR = "\x1b[?25l", "\x1b[?25h"
 
 
 @pytest.fixture
@@ -59,6 +62,21 @@ def test_a_terminal_shows_finished_steps_above_the_running_one(stream):
     assert "apt-get [1/2]" in text
     assert "already done" in text
     assert text.index("Build images") < text.index("Pack charms") < text.rindex("Deploy")
+
+
+@pytest.mark.parametrize("error", [HelioError, KeyboardInterrupt])
+def test_an_error_in_a_step_gives_the_terminal_back(stream, error):
+    live = LiveReporter(Console(file=stream, force_terminal=True, width=80))
+    with pytest.raises(error), step(live, "Deploy"):
+        raise error
+    assert stream.getvalue().rindex(SHOW_CURSOR) > stream.getvalue().rindex(HIDE_CURSOR)
+    assert "✗" in stream.getvalue()
+
+
+def test_a_step_that_came_to_nothing_good_has_failed(reporter):
+    with step(reporter, "Test") as outcome:
+        outcome.is_good = False
+    assert reporter.events == [("started", "Test"), ("failed", "Test")]
 
 
 def test_a_table_in_a_pipe_is_not_cut(capsys):

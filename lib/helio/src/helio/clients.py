@@ -153,14 +153,17 @@ def kept_accounts(host: Host, settings: Settings) -> dict[str, Account]:
 def accounts(juju: Actions, host: Host, settings: Settings) -> dict[str, Account]:
     """Return the administrator's account as the cloud has it now, and those that are kept.
 
-    The authority's certificate is written as well, so that all of them can be used.
+    All of them are at the address that the cloud has now. The authority's certificate is written
+    as well if it is another one, so that they can be used.
 
     Raises:
         HelioError: the cloud does not answer.
     """
-    host.write(settings.ca, read_ca(juju))
+    ca = read_ca(juju)
+    if not host.exists(settings.ca) or host.read(settings.ca) != ca:
+        host.write(settings.ca, ca)
     admin = {CLOUD: read_account(juju)}  # its password may have been rotated
-    return {**admin, **kept_accounts(host, settings), **admin}
+    return _current({**admin, **kept_accounts(host, settings), **admin})
 
 
 def choose(accounts: Mapping[str, Account], user: str) -> Account:
@@ -185,13 +188,17 @@ def keep_accounts(host: Host, settings: Settings, accounts: Mapping[str, Account
 
     All accounts get the address and the region of the administrator's: they may have changed.
     """
+    host.write(settings.clouds, clouds_yaml(_current(accounts), settings.ca), 0o600)
+    host.write(settings.openrc, openrc(accounts[CLOUD], settings.ca), 0o600)
+
+
+def _current(accounts: Mapping[str, Account]) -> dict[str, Account]:
+    """Return accounts with the address and the region of the administrator's."""
     admin = accounts[CLOUD]
-    current = {
+    return {
         name: dataclasses.replace(account, auth_url=admin.auth_url, region=admin.region)
         for name, account in accounts.items()
     }
-    host.write(settings.clouds, clouds_yaml(current, settings.ca), 0o600)
-    host.write(settings.openrc, openrc(admin, settings.ca), 0o600)
 
 
 def _cloud(account: Account, ca: Path) -> dict[str, Any]:

@@ -5,8 +5,12 @@ second run changes nothing. What belongs to the demo user is made with the demo 
 """
 
 import dataclasses
+import hashlib
+import http.client
 import ipaddress
 import secrets
+import shutil
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -27,9 +31,12 @@ PHYSICAL_NETWORK = "physnet1"
 GUEST = "helio-guest"  # name of the image that helio builds
 GUEST_USER = "cirros"
 RESOLV_CONF = Path("/etc/resolv.conf")
+SILENCE = 60.0  # seconds after which a server that sends nothing is given up
 QCOW2 = b"QFI\xfb"  # how a disk in that format begins
 
-# What the project may use.
+UNLIMITED = -1
+
+# What the project may use at least.
 QUOTAS: Mapping[str, Mapping[str, int]] = {
     "compute": {"instances": 20, "cores": 40, "ram": 65536},
     "network": {"floating_ips": 50, "security_groups": 20, "ports": 200},
@@ -206,7 +213,7 @@ class _Project:
         for service, limits in QUOTAS.items():
             yield Ensure(
                 f"Set the quota of {service.replace('_', ' ')}",
-                f"set {_words(limits)} for the project {DEMO}",
+                f"allow {_words(limits)} to the project {DEMO}, where it has less",
                 lambda service=service, limits=limits: self._has_quota(service, limits),
                 lambda _reporter, service=service, limits=limits: self._set_quota(service, limits),
             )
@@ -246,8 +253,12 @@ class _Project:
         project = _project(self._admin)
         if not project:
             return False
+        return not self._lower(service, project, limits)
+
+    def _lower(self, service: str, project: Any, limits: Mapping[str, int]) -> Mapping[str, int]:
+        """Return the limits that the project does not have yet; more is an operator's will."""
         present = self._quota(service, project)
-        return all(present[name] == value for name, value in limits.items())
+        return {name: value for name, value in limits.items() if UNLIMITED < present[name] < value}
 
     def _quota(self, service: str, project: Any) -> Any:
         proxy = getattr(self._admin, service)
@@ -257,6 +268,7 @@ class _Project:
 
     def _set_quota(self, service: str, limits: Mapping[str, int]) -> None:
         project, proxy = _project(self._admin), getattr(self._admin, service)
+        limits = self._lower(service, project, limits)
         if service == "network":
             proxy.update_quota(project.id, **limits)
         else:
@@ -311,6 +323,12 @@ class _Catalogue:
             os_admin_user=self._image.user,
             wait=True,
         )
+        if path.parent == self._downloads:  # the same URL may have something newer next time
+            path.unlink()
+
+    @property
+    def _downloads(self) -> Path:
+        return self._cache / "downloads"
 
     def _fetch(self, reporter: Reporter) -> Path:
         """Return the image's file, downloaded if the source is a URL."""
@@ -321,12 +339,13 @@ class _Catalogue:
             return Path(source).resolve()
         if not source.startswith(("http://", "https://")):
             raise HelioError(f"cannot download {source}: give a file, or an http or https URL")
-        path = self._cache / "downloads" / source.rsplit("/", 1)[-1]
+        # Many servers have a disk of the same file name.
+        path = self._downloads / hashlib.sha256(source.encode()).hexdigest()
         if not path.is_file():
             reporter.note(f"downloading {source}")
             path.parent.mkdir(parents=True, exist_ok=True)
             part = path.with_name(f"{path.name}.part")
-            urllib.request.urlretrieve(source, part)  # noqa: S310 - the scheme was checked
+            _download(source, part)
             part.rename(path)
         return path
 
@@ -493,6 +512,36 @@ def _import_key(clouds: Clouds, wanted: Wanted, host: Host) -> Ensure:
         compute.create_keypair(name=DEMO, public_key=host.read(path).strip())
 
     return Ensure("Import the ssh key", f"import {path} as the key {DEMO}", find, make)
+
+
+def _download(url: str, path: Path) -> None:
+    """Write what a URL has to a file.
+
+    Raises:
+        HelioError: it cannot be had, or not all of it came.
+    """
+    try:
+        with (
+            urllib.request.urlopen(url, timeout=SILENCE) as answer,  # noqa: S310 - it was checked
+            path.open("wb") as file,
+        ):
+            shutil.copyfileobj(answer, file)
+            # A connection that ends too early looks like the end of the file.
+            size, wanted = file.tell(), int(answer.headers.get("Content-Length") or file.tell())
+    except urllib.error.HTTPError as error:
+        error.close()  # the answer is part of it, and its connection
+        raise _no_download(url, str(error)) from error
+    except (OSError, http.client.HTTPException) as error:
+        raise _no_download(url, str(error) or repr(error)) from error
+    if size != wanted:
+        raise _no_download(url, f"{size} of {wanted} bytes came")
+
+
+def _no_download(url: str, reason: str) -> HelioError:
+    return HelioError(
+        f"cannot download {url}: {reason}; run the same command again, or download it yourself "
+        "and give the file: helio configure --image FILE"
+    )
 
 
 def _project(admin: Connection) -> Any:

@@ -4,8 +4,10 @@ Everything is looked for before it is made, so an interrupted launch goes on whe
 again with the same name.
 """
 
+import contextlib
 import dataclasses
 import shlex
+from collections.abc import Generator
 from typing import Any, NoReturn
 
 from helio.clients import DEMO
@@ -81,18 +83,24 @@ class Launcher:
         Raises:
             HelioError: something that it needs is not there, it failed, or nothing changes.
         """
-        name = request.name or self._free_name()
-        image, volume = self._image(request.image), None
+        if request.name:
+            return self._launch(request.name, request)
+        name = self._free_name()
+        with _hint(f"go on with: {_as_command(name, request)}"):
+            return self._launch(name, request)
+
+    def _launch(self, name: str, request: Request) -> Instance:
+        volume = None
         with self._watch.step(f"Boot {name}"):
-            server = self._boot(name, image, request)
+            server = self._wait_for_server(self._present(name) or self._boot(name, request))
         if request.volume:
             with self._watch.step(f"Attach a volume of {request.volume} GiB"):
                 volume = self._attach(server, request.volume)
         with self._watch.step("Give it a floating IP"):
             port = _first("port", self._cloud.network.ports(device_id=server.id))
             floating = self._floating_ip(port)
-        address, user = port.fixed_ips[0]["ip_address"], image.os_admin_user or "root"
-        instance = Instance(name, server.id, address, floating, user, volume)
+        address = port.fixed_ips[0]["ip_address"]
+        instance = Instance(name, server.id, address, floating, self._user(server), volume)
         with self._watch.step("Wait until ssh answers"):
             self._wait_for_ssh(instance)
         return instance
@@ -111,26 +119,34 @@ class Launcher:
             raise HelioError(f"cannot find an {what}: there is none; run: helio configure")
         return max(usable, key=lambda image: image.created_at)
 
-    def _boot(self, name: str, image: Any, request: Request) -> Any:
+    def _user(self, server: Any) -> str:
+        """Return who logs in: the image that it was made from says so, whichever is asked for."""
+        # One that boots from a volume has none.
+        image = self._cloud.image.find_image(server.image.id) if server.image else None
+        return (image and image.os_admin_user) or "root"
+
+    def _present(self, name: str) -> Any:
+        """Return the instance of that name, or None."""
+        return next(iter(self._cloud.compute.servers(name=f"^{name}$")), None)
+
+    def _boot(self, name: str, request: Request) -> Any:
         compute = self._cloud.compute
-        server = next((each for each in compute.servers(name=f"^{name}$")), None)
-        if server is None:
-            flavor = _first(
-                f"flavor {request.flavor}",
-                (each for each in compute.flavors() if each.name == request.flavor),
-            )
-            network = _first(
-                f"network {request.network}", self._cloud.network.networks(name=request.network)
-            )
-            server = compute.create_server(
-                name=name,
-                image_id=image.id,
-                flavor_id=flavor.id,
-                networks=[{"uuid": network.id}],
-                key_name=DEMO,
-                security_groups=[{"name": group} for group in GROUPS],
-            )
-        return self._wait_for_server(server)
+        image = self._image(request.image)
+        flavor = _first(
+            f"flavor {request.flavor}",
+            (each for each in compute.flavors() if each.name == request.flavor),
+        )
+        network = _first(
+            f"network {request.network}", self._cloud.network.networks(name=request.network)
+        )
+        return compute.create_server(
+            name=name,
+            image_id=image.id,
+            flavor_id=flavor.id,
+            networks=[{"uuid": network.id}],
+            key_name=DEMO,
+            security_groups=[{"name": group} for group in GROUPS],
+        )
 
     def _wait_for_server(self, server: Any) -> Any:
         def look() -> tuple[Any, str]:
@@ -149,6 +165,11 @@ class Launcher:
         volume = next(iter(storage.volumes(name=name)), None)
         volume = volume or storage.create_volume(name=name, size=size)
         attaching = False
+        if volume.size != size:
+            raise HelioError(
+                f"cannot attach {name}: there is one of {volume.size} GiB already, and not of "
+                f"{size}; give --volume {volume.size}, or delete or rename it"
+            )
 
         def look() -> tuple[Any, str]:
             now = storage.get_volume(volume.id)
@@ -156,7 +177,11 @@ class Launcher:
 
         for now in self._watch.looks(f"volume {name}", look):
             if now.status == "in-use":
-                break
+                if server.id in (each["server_id"] for each in now.attachments):
+                    break
+                raise HelioError(
+                    f"cannot attach {name}: another instance has it; detach, delete or rename it"
+                )
             if now.status.startswith("error"):
                 raise HelioError(
                     f"cannot attach {name}: it is in status {now.status}; "
@@ -209,6 +234,26 @@ def _refuse(server: Any) -> NoReturn:
         f"cannot boot {server.name}: {reason}; "
         "see: helio node list, and helio juju debug-log --include nova"
     )
+
+
+@contextlib.contextmanager
+def _hint(text: str) -> Generator[None]:
+    """Note what to do next on whatever ends it early, an interruption too."""
+    try:
+        yield
+    except BaseException as error:
+        error.add_note(text)
+        raise
+
+
+def _as_command(name: str, request: Request) -> str:
+    """Return the command that goes on with an instance whose name was chosen here."""
+    options = (
+        f"--{field.name} {shlex.quote(str(value))}"
+        for field in dataclasses.fields(request)
+        if (value := getattr(request, field.name)) != field.default
+    )
+    return " ".join(("helio launch", name, *options))
 
 
 def ssh_command(settings: Settings, instance: Instance, *options: str) -> tuple[str, ...]:

@@ -4,13 +4,16 @@ A node is a unit of the hypervisor's charm on a machine of its own, and what the
 cloud know of that machine.
 """
 
+import contextlib
 import dataclasses
+import re
+from collections.abc import Collection, Generator
 from typing import Any, Protocol
 
 import jubilant
-from jubilant.statustypes import Status
+from jubilant.statustypes import Status, StatusInfo
 
-from helio import waiting
+from helio import sdk, waiting
 from helio.host import HelioError
 from helio.sdk import Connection
 from helio.watching import Watch
@@ -18,6 +21,11 @@ from helio.watching import Watch
 APPLICATION = "openstack-hypervisor"
 BINARY = "nova-compute"
 MOVABLE = ("ACTIVE", "PAUSED")  # states of instances that can be migrated as they run
+STARTING = "BUILD"  # may be without a task for a moment
+REBUILDING = ("rebuilding", "rebuild_block_device_mapping", "rebuild_spawning")  # tasks
+# Why a service is disabled, from the drain on: by this a node is found when its unit has gone.
+REASON = "helio removes {unit} on machine {machine}"
+_REMOVED = re.compile(r"helio removes (\S+) on machine (\S+)")
 PATIENCE = 60.0  # seconds after which an instance that is where it was did not move
 
 
@@ -47,9 +55,10 @@ class Node:
 
     Args:
         name: Its host name, by which the services of the cloud know it.
-        unit: The unit; empty where only the services know it any more.
-        machine: The machine.
-        status: What the unit says of itself.
+        unit: The unit, or the one that was there before it was removed; empty where only the
+            services know it.
+        machine: The machine, likewise.
+        status: What the unit says of itself; empty if there is none.
         state: `up` or `down` as the compute service has it; `unknown` to it: empty.
         scheduling: `enabled` or `disabled`: whether new instances may go there.
         instances: Names of the instances on it.
@@ -67,6 +76,30 @@ class Node:
     def is_usable(self) -> bool:
         """Return whether instances can go there."""
         return (self.state, self.scheduling) == ("up", "enabled")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Newcomers:
+    """A model as if there were only the new hypervisors: an old one may be dead, and stay so.
+
+    Args:
+        juju: Where the whole status comes from.
+        old: Names of the units that are left out.
+    """
+
+    juju: waiting.StatusSource
+    old: Collection[str]
+
+    def status(self) -> Status:
+        """Return the status of what is new."""
+        status = self.juju.status()
+        app = status.apps[APPLICATION]
+        units = {name: unit for name, unit in app.units.items() if name not in self.old}
+        places = {unit.machine for unit in units.values()}
+        # The application's own status is the worst of all its units'.
+        new = dataclasses.replace(app, units=units, app_status=StatusInfo("active"))
+        machines = {name: each for name, each in status.machines.items() if name in places}
+        return dataclasses.replace(status, apps={APPLICATION: new}, machines=machines)
 
 
 class Nodes:
@@ -99,11 +132,13 @@ class Nodes:
         for name in sorted(units.keys() | services.keys()):
             unit_name, unit = units.get(name, ("", None))
             service = services.get(name)
+            removed = _REMOVED.fullmatch((service.disabled_reason if service else "") or "")
+            old_unit, old_machine = removed.groups() if removed else ("", "")
             found.append(
                 Node(
                     name=name,
-                    unit=unit_name,
-                    machine=unit.machine if unit else "",
+                    unit=unit_name or old_unit,
+                    machine=unit.machine if unit else old_machine,
                     status=unit.workload_status.current if unit else "",
                     state=service.state if service else "",
                     scheduling=service.status if service else "",
@@ -115,31 +150,48 @@ class Nodes:
     def add(self, count: int) -> list[Node]:
         """Add hypervisors, each on a new machine, and wait until instances can go there.
 
+        Those that an interrupted run has begun, and that the compute service does not know yet,
+        count as well.
+
         Returns:
             Those that are new.
         """
-        before = {node.name for node in self.known()}
+        status = self._juju.status()
+        old = self._settled(status)
+        begun = sorted(status.apps[APPLICATION].units.keys() - old)
         with self._watch.step(f"Add {count} hypervisor(s)"):
-            self._juju.add_unit(APPLICATION, num_units=count)
-        watched = [waiting.Watched(self._juju, [APPLICATION])]
-        title = "Wait for the unit"
-        with self._watch.step(title):
+            if begun:
+                self._watch.reporter.note(f"begun by an earlier run: {', '.join(begun)}")
+            if count > len(begun):
+                self._juju.add_unit(APPLICATION, num_units=count - len(begun))
+        newcomers = _Newcomers(self._juju, old)
+        with self._watch.step("Wait for the unit"):
             waiting.settle(
-                watched, self._watch.reporter, self._watch.stall,
-                self._watch.clock, self._watch.sleep,
+                [waiting.Watched(newcomers, [APPLICATION])], self._watch.reporter,
+                self._watch.stall, self._watch.clock, self._watch.sleep,
             )  # fmt: skip
 
         def look() -> tuple[list[Node], str]:
-            new = [node for node in self.known() if node.name not in before]
+            new = [node for node in self.known() if node.unit and node.unit not in old]
             known = {_short(each.name) for each in self._cloud.compute.hypervisors()}
             ready = [node for node in new if node.is_usable and node.name in known]
-            return ready, f"{len(ready)} of {count} can be used"
+            return ready, f"{len(ready)} of {wanted} can be used"
 
+        wanted = max(count, len(begun))
         with self._watch.step("Wait for the compute service"):
             for ready in self._watch.looks("the compute service", look):
-                if len(ready) >= count:
+                if len(ready) >= wanted:
                     return ready
         raise AssertionError("looks do not end")
+
+    def _settled(self, status: Status) -> frozenset[str]:
+        """Return the units that nobody waits for: Nova knows them, dead ones too, or they go."""
+        known = {_short(each.name) for each in self._cloud.compute.hypervisors()}
+        return frozenset(
+            name
+            for name, unit in status.apps[APPLICATION].units.items()
+            if _short(_hostname(status, unit.machine)) in known or unit.juju_status.life
+        )
 
     def remove(self, name: str, force: bool = False) -> None:
         """Take a hypervisor away, after its instances have moved to others.
@@ -150,9 +202,16 @@ class Nodes:
                 and volumes.
 
         Raises:
-            HelioError: there is no such hypervisor, its instances cannot move, or one did not.
+            HelioError: there is no such hypervisor, its instances cannot move, or one did not; or
+                it was to be forced and is not lost.
         """
         node = self._find(name)
+        if force and node.state == "up":
+            raise HelioError(
+                f"cannot remove {node.name} by force: it is up, and its instances would lose "
+                "their disks; run it without --force, or if the machine is really lost, again "
+                "when helio node list shows it down"
+            )
         others = [each for each in self.known() if each.is_usable and each.name != node.name]
         if node.instances and not others:
             raise HelioError(
@@ -161,10 +220,12 @@ class Nodes:
                 "run: helio node add, or delete them"
             )
         if force:
+            self._disable(node)
             self._remove_unit(node, force=True)
             self._evacuate(node)
         else:
             self._drain(node)
+            self._disable(node)
             self._remove_unit(node, force=False)
         self._forget(node)
 
@@ -173,42 +234,91 @@ class Nodes:
         for node in nodes:
             if name in (node.name, node.unit, node.machine) and name:
                 return node
+        # The compute service has forgotten it, and the last of all was not reached.
+        if any(_short(each.name) == name for each in self._cloud.placement.resource_providers()):
+            return Node(
+                name, unit="", machine="", status="", state="", scheduling="", instances=()
+            )
         known = ", ".join(node.name for node in nodes) or "none"
         raise HelioError(f"cannot find the node {name}: there is {known}")
 
     def _drain(self, node: Node) -> None:
         """Let no new instance come, and move those that are there while they run."""
-        stuck = [each.name for each in self._servers(node) if each.status not in MOVABLE]
+        stuck = [each.name for each in self._servers(node) if _is_stopped(each)]
         if stuck:
-            raise HelioError(
-                f"cannot drain {node.name}: {', '.join(stuck)} do not run, and only what runs can "
-                "move; start or delete them"
-            )
-        with self._watch.step(f"Disable scheduling to {node.name}"):
-            for service in self._services(node):
+            raise _unmovable(node, *stuck)
+        with self._closed(node):
+            for server in self._servers(node):
+                with self._watch.step(f"Migrate {server.name}"):
+                    self._migrate(server, node)
+
+    @contextlib.contextmanager
+    def _closed(self, node: Node) -> Generator[None]:
+        """Let no new instance come; if what is done meanwhile fails, let them come again.
+
+        A hypervisor that somebody else has disabled stays so, with the reason that they gave.
+        """
+        finished = node.scheduling != "enabled"
+        try:
+            if not finished:
+                with self._watch.step(f"Disable scheduling to {node.name}"):
+                    self._disable(node)
+            yield
+            finished = True
+        finally:
+            if not finished:
+                self._enable(node)
+
+    def _enable(self, node: Node) -> None:
+        reporter = self._watch.reporter
+        try:
+            with sdk.errors(f"enable scheduling to {node.name} again"):
+                for service in self._services(node):
+                    if service.status != "enabled":  # Nova refuses a change that changes nothing
+                        self._cloud.compute.enable_service(
+                            service.id, service.host, service.binary
+                        )
+        except HelioError as error:  # the one that led here is told by the caller
+            reporter.warn(str(error))
+        else:
+            reporter.warn(f"{node.name} was not drained and takes new instances again")
+
+    def _disable(self, node: Node) -> None:
+        """Let no new instance come, and note which unit and machine this is about."""
+        reason = "helio removes it"
+        if node.unit:
+            reason = REASON.format(unit=node.unit, machine=node.machine)
+        for service in self._services(node):
+            # Nova refuses a change that changes nothing. The id, and not the service: of that the
+            # client library sends only what differs, and Nova needs both.
+            if (service.status, service.disabled_reason) != ("disabled", reason):
                 self._cloud.compute.disable_service(
-                    service, service.host, service.binary, "drained by helio"
+                    service.id, service.host, service.binary, reason
                 )
-        for server in self._servers(node):
-            with self._watch.step(f"Migrate {server.name}"):
-                self._migrate(server, node)
 
     def _migrate(self, server: Any, node: Node) -> None:
         compute = self._cloud.compute
-        compute.live_migrate_server(server.id, host=None, block_migration="auto")
-        asked = self._watch.clock()
+        asked: float | None = None  # when it was asked to move
 
         def look() -> tuple[bool, str]:
+            nonlocal asked
             now = compute.get_server(server.id)
             place = _short(now.compute_host or "")
             if now.status == "ERROR":
                 raise HelioError(f"cannot migrate {now.name}: it is in status ERROR")
+            if place == node.name and _is_stopped(now):
+                raise _unmovable(node, now.name)
             is_quiet = now.status in MOVABLE and not now.task_state
-            if is_quiet and place == node.name and self._watch.clock() - asked > PATIENCE:
-                raise HelioError(
-                    f"cannot migrate {now.name}: it stayed on {node.name}; "
-                    "see: helio juju debug-log --include nova"
-                )
+            # What it is at, such as a migration that an earlier run asked for, ends first.
+            if is_quiet and place == node.name:
+                if asked is None:
+                    asked = self._watch.clock()
+                    compute.live_migrate_server(server.id, host=None, block_migration="auto")
+                elif self._watch.clock() - asked > PATIENCE:
+                    raise HelioError(
+                        f"cannot migrate {now.name}: it stayed on {node.name}; "
+                        "see: helio juju debug-log --include nova"
+                    )
             return is_quiet and place != node.name, f"{now.task_state or now.status} on {place}"
 
         self._watch.until(f"instance {server.name}", look)
@@ -227,7 +337,9 @@ class Nodes:
             self._watch.until(node.name, look)
         for server in self._servers(node):
             with self._watch.step(f"Build {server.name} anew"):
-                compute.evacuate_server(server.id)
+                # Not twice. Another task of the lost machine's never ends; Nova does not mind.
+                if server.task_state not in REBUILDING:
+                    compute.evacuate_server(server.id)
                 self._wait_until_rebuilt(server, node)
 
     def _wait_until_rebuilt(self, server: Any, node: Node) -> None:
@@ -256,7 +368,8 @@ class Nodes:
         if not node.unit:
             return
         with self._watch.step(f"Remove {node.unit}"):
-            self._juju.remove_unit(node.unit, force=force)
+            if node.unit in self._juju.status().apps[APPLICATION].units:
+                self._juju.remove_unit(node.unit, force=force)
             self._watch.until(node.unit, look)
 
     def _remove_machine(self, machine: str, force: bool) -> None:
@@ -269,7 +382,12 @@ class Nodes:
                 raise
 
     def _forget(self, node: Node) -> None:
-        """Take away what the services of the cloud still know of the machine."""
+        """Take away what the services of the cloud still know of the machine.
+
+        The compute service is last to forget it, because by it an interrupted removal is found
+        again. With it goes what placement knows, which Nova needs to be there until then; only
+        what Nova could not delete is left.
+        """
         compute, network, placement = (
             self._cloud.compute, self._cloud.network, self._cloud.placement,
         )  # fmt: skip
@@ -282,9 +400,9 @@ class Nodes:
             return not left, f"{len(left)} network agent(s) are known"
 
         with self._watch.step(f"Forget {node.name}"):
+            self._watch.until("the network service", agents)
             for service in self._services(node):
                 compute.delete_service(service)
-            self._watch.until("the network service", agents)
             for provider in list(placement.resource_providers()):
                 if _short(provider.name) == node.name:
                     placement.delete_resource_provider(provider)
@@ -296,6 +414,21 @@ class Nodes:
     def _servers(self, node: Node) -> list[Any]:
         found = self._cloud.compute.servers(all_projects=True)
         return [each for each in found if _short(each.compute_host or "") == node.name]
+
+
+def _is_stopped(server: Any) -> bool:
+    """Return whether an instance can only move after somebody has done something to it.
+
+    One that is at a task, such as a reboot or a migration, will be movable, or moves.
+    """
+    return server.status not in (*MOVABLE, STARTING) and not server.task_state
+
+
+def _unmovable(node: Node, *instances: str) -> HelioError:
+    return HelioError(
+        f"cannot drain {node.name}: {', '.join(instances)} do not run, and only what runs can "
+        "move; start or delete them"
+    )
 
 
 def _short(host: str) -> str:

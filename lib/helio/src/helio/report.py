@@ -3,10 +3,12 @@
 On a terminal a live display, elsewhere plain lines; tests keep a list.
 """
 
+import contextlib
+import dataclasses
 import json
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from typing import Any, Protocol, TextIO
 
 from rich.console import Console, Group
@@ -51,6 +53,29 @@ class Reporter(Protocol):
     def failed(self, title: str) -> None:
         """Say that the step could not be done; the error itself is printed by the caller."""
         ...
+
+
+@dataclasses.dataclass
+class Outcome:
+    """How a step ends that does not raise.
+
+    Args:
+        is_good: Whether it ends well.
+    """
+
+    is_good: bool = True
+
+
+@contextlib.contextmanager
+def step(reporter: Reporter, title: str) -> Generator[Outcome]:
+    """Tell that a step begins, and how it ends: whatever ends it, no display is left behind."""
+    reporter.started(title)
+    outcome, finished = Outcome(), False
+    try:
+        yield outcome
+        finished = outcome.is_good
+    finally:
+        (reporter.done if finished else reporter.failed)(title)
 
 
 class PlainReporter:

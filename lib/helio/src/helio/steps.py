@@ -7,6 +7,7 @@ run that was interrupted anywhere goes on where it stopped, simply by running ag
 from collections.abc import Iterable
 from typing import Protocol
 
+from helio import report
 from helio.host import Host
 from helio.report import Reporter
 
@@ -50,13 +51,8 @@ def run(steps: Iterable[Step], host: Host, reporter: Reporter) -> None:
         if step.is_done(host):
             reporter.skipped(step.title)
             continue
-        reporter.started(step.title)
-        finished = False
-        try:
+        with report.step(reporter, step.title):
             step.apply(host, reporter)
-            finished = True
-        finally:
-            (reporter.done if finished else reporter.failed)(step.title)
 
 
 def rehearse(steps: Iterable[Step], host: Host, reporter: Reporter) -> None:

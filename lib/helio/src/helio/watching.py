@@ -3,11 +3,11 @@
 import contextlib
 import dataclasses
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from helio.host import HelioError
-from helio.report import Reporter
+from helio.report import Outcome, Reporter, step
 
 POLL = 1.0  # seconds between two looks
 
@@ -60,13 +60,6 @@ class Watch:
             if is_so:
                 return
 
-    @contextlib.contextmanager
-    def step(self, title: str) -> Generator[None]:
+    def step(self, title: str) -> contextlib.AbstractContextManager[Outcome]:
         """Tell that a step begins, and how it ends."""
-        self.reporter.started(title)
-        finished = False
-        try:
-            yield
-            finished = True
-        finally:
-            (self.reporter.done if finished else self.reporter.failed)(title)
+        return step(self.reporter, title)

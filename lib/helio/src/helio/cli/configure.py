@@ -34,7 +34,8 @@ def configure(image: str | None, dry_run: bool) -> None:
 
     That is a user, quotas, flavors, an image, the external network, a network and a router of
     the project's own, a security group that lets ssh and ping in, and an ssh key. What is there
-    already is left as it is. The demo user's credentials are added to clouds.yaml in the home.
+    already is left as it is, and quotas are only raised. The demo user's credentials are added
+    to clouds.yaml in the home.
     """
     found = require_cloud("configure")
     host = logged_host(found)
@@ -50,7 +51,7 @@ def _rehearse(found: Settings, inner: Host, image: str | None) -> None:
     tell = PlainReporter(sys.stdout, is_rehearsal=True)
     host = DryRunHost(inner, tell.would)
     with sdk.errors("configure"):
-        clouds = open_clouds(found, inner)
+        clouds = open_clouds(found, host)
         rehearse(demo.steps(clouds, _wanted(found, inner, image), host), host, tell)
 
 

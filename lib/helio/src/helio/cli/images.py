@@ -7,7 +7,7 @@ from helio.host import HelioError, Host, LocalHost
 from helio.images import Builder, load
 from helio.images.lock import make_lock
 from helio.plan import image_builder, read_base
-from helio.report import Reporter, reporter, show_json, show_table
+from helio.report import Reporter, reporter, show_json, show_table, step
 from helio.settings import Settings
 from helio.tree import find_tree
 
@@ -24,9 +24,8 @@ def build(names: tuple[str, ...]) -> None:
     require_root("images build")
     found = current()
     host, tell = logged_host(found), reporter()
-    tell.started("Build images")
-    built = _builder(found, host, tell).build(*names)
-    tell.done("Build images")
+    with step(tell, "Build images"):
+        built = _builder(found, host, tell).build(*names)
     for reference in built.values():
         click.echo(reference)
 

@@ -53,13 +53,13 @@ def main() -> None:
     )
     try:
         status = helio.main(prog_name="helio", standalone_mode=False)
-    except click.exceptions.Abort:
-        sys.exit(_interrupted())
+    except click.exceptions.Abort as error:
+        sys.exit(_interrupted(error))
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        sys.exit(_interrupted())
+    except KeyboardInterrupt as error:
+        sys.exit(_interrupted(error))
     except BrokenPipeError:
         # The reader of our output has gone, as `helio status | head` does.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -69,8 +69,9 @@ def main() -> None:
     sys.exit(status or 0)
 
 
-def _interrupted() -> int:
-    click.echo("interrupted: run the same command again to go on", err=True)
+def _interrupted(error: BaseException) -> int:
+    text = "; ".join(_hints(error)) or "run the same command again to go on"
+    click.echo(f"interrupted: {text}", err=True)
     return INTERRUPTED
 
 
@@ -80,12 +81,18 @@ def _failed(error: Exception) -> int:
     else:
         text = " ".join(str(error).split())
         text = text if text.startswith("cannot ") else f"cannot finish: {text}"
+    text = "; ".join((text, *_hints(error)))
     click.echo(f"error: {text}", err=True)
     home = settings.home(os.environ)
     log = settings.Settings(home=home).log
     if os.access(log, os.R_OK):
         click.echo(f"log: {log}", err=True)
     return 1
+
+
+def _hints(error: BaseException) -> list[str]:
+    """Return what to do next where whoever failed has noted it; click and we wrap errors."""
+    return [note for each in (error, error.__cause__) for note in getattr(each, "__notes__", ())]
 
 
 if __name__ == "__main__":

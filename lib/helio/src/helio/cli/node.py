@@ -42,7 +42,10 @@ def list_nodes(style: str) -> None:
 @stall_option
 @format_option
 def add(count: int, stall_limit: float, style: str) -> None:
-    """Add hypervisors, each on a machine of its own, and wait until instances can go there."""
+    """Add hypervisors, each on a machine of its own, and wait until instances can go there.
+
+    Interrupted, run it again: hypervisors that were begun and are not ready count as added.
+    """
     found = require_cloud("node add")
     with alone(found, "node add"), sdk.errors("add a node"):
         new = _nodes(found, stall_limit).add(count)
@@ -54,7 +57,8 @@ def add(count: int, stall_limit: float, style: str) -> None:
 @click.option(
     "--force",
     is_flag=True,
-    help="The machine is lost: build its instances anew on others, from images and volumes.",
+    help="The machine is lost: build its instances anew on others, from images and volumes. "
+    "What was on their other disks is lost. Refused while the machine is up.",
 )
 @stall_option
 @yes_option
@@ -66,10 +70,19 @@ def remove(name: str, force: bool, stall_limit: float, yes: bool) -> None:
     """
     found = require_cloud("node remove")
     if not yes:
-        confirm("node remove", f"Move all instances away from {name} and remove it?")
+        confirm("node remove", _question(name, force))
     with alone(found, "node remove"), sdk.errors(f"remove {name}"):
         _nodes(found, stall_limit).remove(name, force)
     click.echo(f"{name} is gone.")
+
+
+def _question(name: str, force: bool) -> str:
+    if not force:
+        return f"Move all instances away from {name} and remove it?"
+    return (
+        f"Give up {name} and build its instances anew on others? "
+        "All that is on their disks is lost, but for volumes."
+    )
 
 
 def _nodes(found: Settings, stall: float = 0) -> Nodes:

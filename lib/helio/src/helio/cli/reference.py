@@ -55,26 +55,49 @@ def _section(name: str, command: click.Command) -> str:
     options = [p for p in command.params if isinstance(p, click.Option)]
     usage = " ".join((name, *(["[OPTIONS]"] if options else []), *map(_argument, arguments)))
     lines = [f"## {name}", "", f"    {usage}", "", inspect.cleandoc(command.help or ""), ""]
-    if options:
-        lines += ["| option | meaning |", "| --- | --- |"]
-        lines += [f"| {_option(option)} | {_meaning(option)} |" for option in options]
-        lines.append("")
+    # What an argument that takes anything means is in the text above.
+    chosen = [(_name(p), _values(p)) for p in arguments if _choices(p)]
+    lines += _table("argument", "values", chosen)
+    lines += _table("option", "meaning", [(_option(p), _meaning(p)) for p in options])
     return "\n".join(lines)
 
 
+def _table(left: str, right: str, rows: list[tuple[str, str]]) -> list[str]:
+    if not rows:
+        return []
+    cells = ([cell.replace("|", "\\|") for cell in row] for row in rows)
+    return [
+        f"| {left} | {right} |", "| --- | --- |", *(f"| {a} | {b} |" for a, b in cells), ""
+    ]  # fmt: skip
+
+
 def _argument(argument: click.Argument) -> str:
-    name = (argument.name or "").upper()
-    return f"[{name}]..." if argument.nargs == -1 else name
+    name = _name(argument) if argument.required else f"[{_name(argument)}]"
+    return f"{name}..." if argument.nargs == -1 else name
+
+
+def _name(argument: click.Argument) -> str:
+    return (argument.name or "").upper()
+
+
+def _values(argument: click.Argument) -> str:
+    default = "" if argument.required else f". Default: `{argument.default}`."
+    return _choices(argument) + default
+
+
+def _choices(parameter: click.Parameter) -> str:
+    """Return the values that a parameter takes; empty if it takes any."""
+    if not isinstance(parameter.type, click.Choice):
+        return ""
+    *most, last = (f"`{value}`" for value in parameter.type.choices)
+    return " or ".join([*filter(None, [", ".join(most)]), last])
 
 
 def _option(option: click.Option) -> str:
     names = ", ".join(f"`{name}`" for name in option.opts)
     if option.is_flag:
         return names
-    if isinstance(option.type, click.Choice):
-        values = " or ".join(f"`{value}`" for value in option.type.choices)
-        return f"{names} {values}"
-    return f"{names} {option.metavar or option.type.name.upper()}"
+    return f"{names} {_choices(option) or option.metavar or option.type.name.upper()}"
 
 
 def _meaning(option: click.Option) -> str:

@@ -8,7 +8,7 @@ from helio import validation
 from helio.cli.context import format_option, require_cloud
 from helio.embedded import Engine
 from helio.host import HelioError
-from helio.report import reporter, show_json, show_table
+from helio.report import reporter, show_json, show_table, step
 from helio.validation import Report
 
 
@@ -22,10 +22,10 @@ def validate(profile: str, regex: str, style: str) -> None:
     The profile quick has a few tests of each service, smoke is OpenStack's own selection, all
     takes hours. Needs the feature tempest: `helio enable tempest`, and `helio configure`.
     """
-    found, tell = require_cloud("validate"), reporter()
-    tell.started(f"Test the cloud: {profile}")
-    report = validation.validate(Engine(found).connect(), profile, regex)
-    (tell.failed if report.problem else tell.done)(f"Test the cloud: {profile}")
+    found = require_cloud("validate")
+    with step(reporter(), f"Test the cloud: {profile}") as outcome:
+        report = validation.validate(Engine(found).connect(), profile, regex)
+        outcome.is_good = not report.problem
     if style == "json":
         show_json(dataclasses.asdict(report))
     else:
