@@ -133,9 +133,12 @@ class Cloud:
 
     def podman(self, *arguments: str) -> str:
         """Run Podman on this cloud's containers."""
-        command = images.Store().command
+        # With the engine's networks: where Podman does not find a container's network, it does not
+        # give the container's addresses back when that stops.
+        networks = f"--network-config-dir={self.home / 'engine' / 'networks'}"
+        command = images.Store().command("podman", networks, *arguments)
         environment = {**os.environ, "CONTAINERS_CONF": str(self.home / "containers.conf")}
-        return run([*command("podman"), *arguments], environment)
+        return run(list(command), environment)
 
     def engine(self, *arguments: str) -> str:
         """Run the engine's own command."""

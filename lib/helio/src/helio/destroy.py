@@ -32,7 +32,9 @@ def steps(settings: Settings, tree: Tree, purge: bool) -> list[Step]:
         purge: Whether images, caches and installed packages go as well.
     """
     overlays = (settings.overlay("pods"), settings.overlay("machines"), settings.joining_overlay)
-    demo = (settings.key, settings.key.with_suffix(".pub"), settings.known_hosts)
+    # ssh-keygen leaves the list of hosts from before.
+    known = (settings.known_hosts, settings.known_hosts.with_suffix(".old"))
+    demo = (settings.key, settings.key.with_suffix(".pub"), *known)
     cloud = (settings.openrc, settings.clouds, settings.ca, *overlays, *demo)
     caches = (settings.cache, settings.pebble.parent) if settings.owns_store else ()
     checkout = (tree.dist, tree.build / "cache", tree.build / "pack")

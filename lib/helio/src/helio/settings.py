@@ -32,7 +32,8 @@ SUBNETS = ("subnet", "tunnel-subnet", "external-subnet")
 # Everything that may be in a home; a removal takes nothing else away.
 OWN_NAMES = (
     "bin", "ca.pem", "cache", "clouds.yaml", "containers.conf", "demo-key", "demo-key.pub",
-    "engine", "helio.log", "helio.yaml", "journal.json", "known-hosts", "openrc",
+    "engine", "helio.log", "helio.yaml", "journal.json", "known-hosts",
+    "known-hosts.old", "openrc",
     "overlay-joining.yaml", "overlay-machines.yaml", "overlay-pods.yaml", "storage",
 )  # fmt: skip
 
