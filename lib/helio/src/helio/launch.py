@@ -238,10 +238,10 @@ def _refuse(server: Any) -> NoReturn:
 
 @contextlib.contextmanager
 def _hint(text: str) -> Generator[None]:
-    """Note what to do next on whatever ends it early, an interruption too."""
+    """Note what to do next on what ends it early: a failure, a lost connection, an interruption."""
     try:
         yield
-    except BaseException as error:
+    except (HelioError, OSError, KeyboardInterrupt) as error:
         error.add_note(text)
         raise
 
