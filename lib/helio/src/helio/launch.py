@@ -238,7 +238,7 @@ def _refuse(server: Any) -> NoReturn:
 
 @contextlib.contextmanager
 def _hint(text: str) -> Generator[None]:
-    """Note what to do next on what ends it early: a failure, a lost connection, an interruption."""
+    """Note what to do next on what ends it early: a failure, a lost link, an interruption."""
     try:
         yield
     except (HelioError, OSError, KeyboardInterrupt) as error:
