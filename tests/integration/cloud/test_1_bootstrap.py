@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import jubilant
 import requests
-from cloudtest import run
+from cloudtest import run, wait_for
 
 from helio import bundlefile
 from helio.tree import find_tree
@@ -63,12 +63,15 @@ def test_the_world_comes_by_the_entry_point_and_links_lead_back_to_it(cloud):
 
 
 def test_placement_knows_every_hypervisor(cloud):
-    providers = cloud.openstack("resource", "provider", "list")
+    units = cloud.machines.status().apps["openstack-hypervisor"].units
+
+    def providers() -> list[str]:
+        return [each["name"] for each in cloud.openstack("resource", "provider", "list")]
+
+    # An agent tells what its machine has a moment after it has begun.
+    wait_for(lambda: len(providers()) == len(units), 120, "each hypervisor has told what it has")
     hypervisors = cloud.openstack("hypervisor", "list")
-    assert {each["name"] for each in providers} == {
-        each["Hypervisor Hostname"] for each in hypervisors
-    }
-    assert len(providers) == len(cloud.machines.status().apps["openstack-hypervisor"].units)
+    assert set(providers()) == {each["Hypervisor Hostname"] for each in hypervisors}
 
 
 def test_every_part_of_the_compute_and_network_services_is_alive(cloud):

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cloudtest import SETTINGS
 
 PUBLIC_KEYS = {
     "username",  # a name, needed to read the logs
@@ -101,8 +102,8 @@ def readable_files(root: Path) -> Iterator[Path]:
                 yield path
 
 
-def roots_of_containers(cloud) -> Iterator[Path]:
-    """Yield the private layer of every container."""
+def roots_of_containers() -> Iterator[Path]:
+    """Yield the private layer of every container in the store."""
     for path in Path("/proc").glob("[0-9]*/root"):
         try:
             mounts = (path.parent / "mounts").read_text()
@@ -111,12 +112,12 @@ def roots_of_containers(cloud) -> Iterator[Path]:
         line = next((row for row in mounts.splitlines() if row.split()[1] == "/"), "")
         options = line.split()[3].split(",") if line else []
         upper = next((o.split("=", 1)[1] for o in options if o.startswith("upperdir=")), "")
-        if upper.startswith(str(cloud.home)):
+        if upper.startswith(SETTINGS["store"]):
             yield Path(upper)
 
 
 def test_no_credential_is_in_a_file_that_everybody_may_read(cloud, credentials):
-    uppers = set(roots_of_containers(cloud))
+    uppers = set(roots_of_containers())
     assert len(uppers) >= 4
     storage = set((cloud.home / "engine").glob("models/*/storage/*"))
     for root in (*uppers, *storage, *(p for p in Path("/tmp").iterdir() if p.is_dir())):
