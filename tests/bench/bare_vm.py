@@ -1002,7 +1002,7 @@ def clean(bare: Bare) -> None:
         succeeds("ip", "link", "delete", bridge)
     for _ in range(20):  # monitors end a moment after their containers
         for folder in reversed(cgroups()):
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError):  # somebody is still in it
                 folder.rmdir()
         if not cgroups():
             break

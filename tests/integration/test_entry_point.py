@@ -74,6 +74,7 @@ def service(tls: Path) -> Iterator[int]:
     context.load_cert_chain(tls / "ca.pem", tls / "key.pem")
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Service)
     server.socket = context.wrap_socket(server.socket, server_side=True)
+    # Clients that hang up are part of the tests, and no news.
     server.handle_error = lambda *_: None  # type: ignore[method-assign]
     thread = threading.Thread(target=server.serve_forever, args=(0.05,))
     thread.start()

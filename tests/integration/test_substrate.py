@@ -429,7 +429,7 @@ def test_the_charm_container_speaks_to_pebble_at_jujus_path(shop: Shop):
 
 def test_a_workload_notifies_and_the_engine_hears_it_once(shop: Shop):
     shop.shell("web/1", "web", "/charm/bin/pebble notify example.com/done a=1")
-    heard = lambda: [  # noqa: E731
+    heard = lambda: [  # noqa: E731 - read twice, right below
         notice
         for event in shop.told("notices", "web/1")
         for notice in event.notices

@@ -50,6 +50,7 @@ class TempestCharm(ops.CharmBase):
         )
         try:
             output, _ = process.wait_output()
+        # Caught without its parameter, which only the cast below can name.
         except ops.pebble.ExecError as error:  # pyright: ignore[reportUnknownVariableType]
             failure = typing.cast("ops.pebble.ExecError[str]", error)
             lines = (failure.stderr or "").strip().splitlines()

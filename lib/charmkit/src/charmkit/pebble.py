@@ -119,6 +119,7 @@ class Container:
                 timeout=timeout,
             )
             output, _ = process.wait_output()
+        # Caught without its parameter, which only the cast below can name.
         except ops.pebble.ExecError as error:  # pyright: ignore[reportUnknownVariableType]
             # Without the cause: its text carries the whole output.
             known = typing.cast(_ExecError, error)

@@ -46,6 +46,7 @@ class _StandIns(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> types.ModuleType:
         module = types.ModuleType(spec.name)
+        # PEP 562: a module may have it, but its type does not know.
         module.__getattr__ = lambda name: getattr(_Anything("module", (), {}), name)  # pyright: ignore[reportAttributeAccessIssue]
         return module
 
