@@ -833,10 +833,14 @@ def test_destroy_leaves_nothing_on_the_host(
     gone.until(lambda: _or_none(get, "10.219.32.200") == "web-0")
     present = look_at_host("t9gone")
     assert not [kind for kind in before if present[kind] == before[kind] and kind != "mounts"]
+    # What a container leaves that ended with its host.
+    names_of_gone = Path("/run/containers/networks/aardvark-dns/t9gone-management-0a1b2c")
+    names_of_gone.write_text("10.219.32.1\n0123 10.219.32.9  t9gone.shop.web-9\n")
     removed = gone.run(gone.substrate.destroy())
     gone.close()
     assert {line.split()[0] for line in removed} == {
         "pod",
+        "names",
         "network",
         "firewall",
         "link",

@@ -105,15 +105,9 @@ class Cloud:
 
     def kill_container(self, name: str) -> None:
         """Kill a container of this cloud behind the engine's back."""
-        found = run(["ps", "-ww", "-eo", "pid,args"])
-        pids = [
-            int(line.split()[0])
-            for line in found.splitlines()
-            if "conmon" in line and f"-n {name} " in line
-        ]
-        assert pids, f"{name} does not run"
-        children = Path(f"/proc/{pids[0]}/task/{pids[0]}/children").read_text().split()
-        os.kill(int(children[0]), signal.SIGKILL)
+        # The number that the engine's Podman knows: monitors of commands that run in the container
+        # bear its name, too.
+        os.kill(int(self.podman("inspect", "--format", "{{.State.Pid}}", name)), signal.SIGKILL)
 
     def settle(self, timeout: float = SETTLE_SECONDS) -> jubilant.Status:
         """Wait until every application of both models is active and every agent idle.

@@ -18,6 +18,7 @@ from localjuju.substrate import (
     pause_image,
     records,
     remains,
+    resolver,
 )
 from localjuju.substrate.forwarder import Forwarder
 from localjuju.substrate.machines import Machines
@@ -80,6 +81,8 @@ class PodmanSubstrate:
             folder.mkdir(parents=True, exist_ok=True)
             folder.chmod(0o700)  # Pebble lets every user of its socket read the plan
         _define_networks(settings)
+        kept = names.network(settings)
+        await asyncio.to_thread(resolver.forget, settings.instance, keep=kept)
         await asyncio.to_thread(_place_programs, settings)
         info = await self._runner.check(
             "ask Podman about this host",

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 from localjuju.settings import Settings
-from localjuju.substrate import commands, firewall, host_state, links, names
+from localjuju.substrate import commands, firewall, host_state, links, names, resolver
 from localjuju.substrate.runner import Runner
 
 _CGROUPS = Path("/sys/fs/cgroup")
@@ -34,6 +34,9 @@ async def remove(runner: Runner, settings: Settings) -> list[str]:
         if definition.exists():
             definition.unlink()
             removed.append(f"network {network}")
+    # After the containers: Podman takes their lines out itself, and the resolver's end with them.
+    known = await asyncio.to_thread(resolver.forget, instance)
+    removed += [f"names of network {network}" for network in known]
     table = names.table(instance)
     if (await runner.run(("nft", "list", "table", "ip", table))).code == 0:
         rules = firewall.remove(table).encode()
