@@ -196,6 +196,7 @@ def test_guests_are_emulated_where_no_guest_boots_with_kvm(make, ready):
     libvirt = nova(made)["libvirt"]
     assert (libvirt["virt_type"], libvirt["cpu_mode"]) == ("qemu", "custom")
     assert libvirt["cpu_models"] == "Nehalem"
+    assert libvirt["tb_cache_size"] == "128", "each emulated instance takes that much besides"
     assert made.status == Status(
         "active", "emulating processors: KVM does not work on this machine"
     )
@@ -205,7 +206,7 @@ def test_guests_use_kvm_where_one_boots_with_it(make, ready):
     made = make(dataclasses.replace(ready, machine=KERNEL))
     libvirt = nova(made)["libvirt"]
     assert (libvirt["virt_type"], libvirt["cpu_mode"]) == ("kvm", "host-model")
-    assert "cpu_models" not in libvirt
+    assert not {"cpu_models", "tb_cache_size"} & libvirt.keys()
     assert made.status == Status("active")
 
 
