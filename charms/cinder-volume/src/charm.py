@@ -118,8 +118,7 @@ VOLUME = Process(
     ),
     check=Check(
         command=f"sh {api.CONNECTED} cinder cinder-volume {{{{ amqp.port }}}}",
-        period=10,
-        timeout=9,
+        until_answered=True,
     ),
 )
 
