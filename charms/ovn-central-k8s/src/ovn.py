@@ -44,8 +44,8 @@ def membership(snapshot: Snapshot) -> Membership:
     numbers = {unit_number(unit) for unit in _told(snapshot)} | set(range(snapshot.planned_units))
     mine = unit_number(snapshot.unit)
     return Membership(
-        me=host(snapshot, mine),
-        others=tuple(host(snapshot, number) for number in sorted(numbers - {mine})),
+        me=snapshot.host(mine),
+        others=tuple(snapshot.host(number) for number in sorted(numbers - {mine})),
         may_found=mine == 0 and not any(_told(snapshot).values()),
         election_timer=int(snapshot.config["election-timer"]) * 1000,
     )
@@ -61,7 +61,7 @@ def roll(snapshot: Snapshot, own: Mapping[str, str]) -> dict[str, dict[str, str]
     told = {**_told(snapshot), snapshot.unit: own}
     return {
         database: {
-            host(snapshot, number): told.get(f"{snapshot.app}/{number}", {}).get(database, "")
+            snapshot.host(number): told.get(f"{snapshot.app}/{number}", {}).get(database, "")
             for number in range(snapshot.planned_units)
         }
         for database in DATABASES
@@ -89,12 +89,6 @@ def tell(snapshot: Snapshot, own: Mapping[str, str]) -> Publication:
             for relation in snapshot.related(PEERS)
         )
     )
-
-
-def host(snapshot: Snapshot, number: int) -> str:
-    """Give the host name of a unit."""
-    domain = snapshot.addresses.unit_name.partition(".")[2]
-    return f"{snapshot.app}-{number}.{domain}"
 
 
 def _told(snapshot: Snapshot) -> dict[str, dict[str, str]]:

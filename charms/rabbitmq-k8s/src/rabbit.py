@@ -59,7 +59,7 @@ def membership(snapshot: Snapshot) -> Membership:
     mine = unit_number(snapshot.unit)
     return Membership(
         me=node(snapshot, mine),
-        others=tuple(_host(snapshot, number) for number in sorted(numbers - {mine})),
+        others=tuple(snapshot.host(number) for number in sorted(numbers - {mine})),
         may_found=mine == 0 and not is_known,
     )
 
@@ -71,7 +71,7 @@ def expected(snapshot: Snapshot) -> tuple[str, ...]:
 
 def node(snapshot: Snapshot, number: int) -> str:
     """Name the node of a unit."""
-    return f"rabbit@{_host(snapshot, number)}"
+    return f"rabbit@{snapshot.host(number)}"
 
 
 def tell(snapshot: Snapshot, is_member: bool) -> Publication:
@@ -83,11 +83,6 @@ def tell(snapshot: Snapshot, is_member: bool) -> Publication:
             for relation in snapshot.related(PEERS)
         )
     )
-
-
-def _host(snapshot: Snapshot, number: int) -> str:
-    domain = snapshot.addresses.unit_name.partition(".")[2]
-    return f"{snapshot.app}-{number}.{domain}"
 
 
 # --- accounts ----------------------------------------------------------------------------------
