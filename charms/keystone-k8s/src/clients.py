@@ -81,9 +81,9 @@ def offers(snapshot: Snapshot, seen: Values) -> Iterator[Publication]:
             internal_url=seen["internal_url"],
             public_url=seen["public_url"],
             region=region,
-            user_domain=credentials.Named(keystone.SERVICE_DOMAIN, domain),
-            project=credentials.Named(keystone.SERVICE_PROJECT, project),
-            project_domain=credentials.Named(keystone.SERVICE_DOMAIN, domain),
+            user_domain=identity.Named(keystone.SERVICE_DOMAIN, domain),
+            project=identity.Named(keystone.SERVICE_PROJECT, project),
+            project_domain=identity.Named(keystone.SERVICE_DOMAIN, domain),
         ),
     )
 
