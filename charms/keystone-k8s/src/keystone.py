@@ -176,6 +176,9 @@ def tasks(snapshot: Snapshot, seen: Values) -> Iterator[Task]:
         group="keystone",
         when="online",
         facts=True,
+        again=keystone_resources.is_to_be_tried_again(
+            seen["facts"].get("accounts", {}).get("resources", {})
+        ),
     )
 
 

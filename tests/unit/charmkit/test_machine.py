@@ -62,7 +62,14 @@ AGENTS = Service(
         ),
     ),
     tasks=lambda snapshot, seen: [
-        Task(name="define", argv=("define",), message="defining", inputs=("a",), on="unit")
+        Task(
+            name="define",
+            argv=("define",),
+            message="defining",
+            inputs=("a",),
+            on="unit",
+            again=snapshot.config["note"] == "unfinished",
+        )
     ],
 )
 META = {
@@ -370,6 +377,14 @@ def test_a_process_that_was_stopped_is_started(ctx, running, system):
 
 def test_a_task_of_every_unit_runs_on_a_follower_and_needs_no_peers(running, programs):
     assert programs.ran == ["define"]
+
+
+def test_a_task_that_left_something_undone_is_run_at_each_hook(ctx, running, programs):
+    state = changed(ctx, running, note="unfinished")
+    state = ctx.run(ctx.on.update_status(), state)
+    assert len(programs.ran) == 3
+    state = ctx.run(ctx.on.update_status(), changed(ctx, state, note="finished"))
+    assert len(programs.ran) == 3
 
 
 def test_a_task_that_fails_fails_the_hook_with_its_last_line(ctx, fresh, programs):

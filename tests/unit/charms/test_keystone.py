@@ -363,6 +363,17 @@ def test_a_url_that_changes_is_told_to_keystone(make, service, ready):
     assert tasks(moved)["accounts"].digest != tasks(make(seen))["accounts"].digest
 
 
+@pytest.mark.parametrize(("codes", "again"), [([0, 0], False), ([0, 1], False), ([0, 2], True)])
+def test_what_cannot_be_done_yet_for_a_client_is_tried_again(make, service, ready, codes, again):
+    seen = after_accounts(make, service, ready)
+    record = records.records(seen)["accounts"]
+    ops = [{"name": "show_domain", "return-code": code, "value": {}} for code in codes]
+    facts = {**record["facts"], "resources": {"9": {"id": "r1", "ops": ops}}}
+    told = records.reached(service, seen, {"accounts": {**record, "facts": facts}}, online=True)
+    assert tasks(make(told))["accounts"].again is again
+    assert not tasks(make(seen))["accounts"].again, "nobody has asked for anything"
+
+
 def test_a_follower_starts_without_making_accounts(make, service, ready):
     done = {
         name: {"digest": "of the leader", "inputs": ["mariadb:3306", "keystone", "relation-1"]}

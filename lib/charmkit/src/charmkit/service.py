@@ -207,6 +207,8 @@ class Task:
         facts: Whether it prints a JSON value which is to be recorded: `values["facts"][name]`.
             The record stands in the peer databag, so it MUST NOT contain a secret. For tasks of
             the leader only.
+        again: Whether it is run although it was done with this input: what it left undone may go
+            well now.
         on: Who runs it. What every `unit` runs is recorded where it ran, and nobody waits for
             it; such a task needs no peer relation.
     """
@@ -222,6 +224,7 @@ class Task:
     timeout: float = 600
     when: typing.Literal["before-start", "online"] = "before-start"
     facts: bool = False
+    again: bool = False
     on: typing.Literal["leader", "unit"] = "leader"
 
     @property

@@ -220,7 +220,7 @@ def _run_tasks(
         recorded_here = (
             task.on == "unit" or known.get("digest") == task.digest or not (known or task.facts)
         )
-        if not (done_here and recorded_here):
+        if task.again or not (done_here and recorded_here):
             show(task.message)
             output = _run(target, task)
             known = _record(task)
