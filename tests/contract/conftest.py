@@ -502,6 +502,12 @@ def fresh(charm, make_world):
 
 
 @pytest.fixture
+def fresh_keystone(make_world):
+    """A unit of Keystone that has just been deployed."""
+    return begin(make_world(load("keystone-k8s")))
+
+
+@pytest.fixture
 def active(fresh):
     """A unit with all that it must have, and a client on every endpoint that it offers."""
     return activate(fresh)

@@ -1,5 +1,6 @@
 """The committed bundles follow from the charms' metadata and the manifest; Juju accepts them."""
 
+import graphlib
 import pathlib
 
 import pytest
@@ -89,6 +90,17 @@ def test_every_required_integration_is_in_the_bundles(tree, release, committed):
         if not definition.get("optional")
     }
     assert required <= related
+
+
+def test_no_application_waits_for_itself_whichever_integration_it_waits_for(tree, committed):
+    """Any requirer may wait for its provider's data, so the applications have an order."""
+    required: dict[str, set[str]] = {}
+    for content in (*committed.values(), *bundlefile.overlays(tree).values()):
+        for provider, requirer in content.get("relations", ()):
+            names = [end.partition(":")[0] for end in (requirer, provider)]
+            required.setdefault(names[0], set()).add(names[1])
+    order = list(graphlib.TopologicalSorter(required).static_order())
+    assert order.index("ingress") < order.index("keystone")
 
 
 def test_every_resource_of_an_extension_can_be_filled(tree, release):

@@ -11,6 +11,17 @@ ENDPOINTS = {ingress.PUBLIC, ingress.INTERNAL}
 
 
 @pytest.fixture
+def hear_all_but():
+    """Let a unit's neighbours answer, except for the one on this endpoint."""
+
+    def hear(world, silent):
+        while others := [each for each in world.unheard() if each != silent]:
+            world.hear(others[0])
+
+    return hear
+
+
+@pytest.fixture
 def active_api(api_charm, make_active):
     """A unit with an API that is active without an entry point."""
     world = make_active(api_charm)
@@ -61,6 +72,37 @@ def test_clients_find_the_entry_point_s_url_and_nothing_starts_anew(active_api):
             assert url == (prefix + path if port in plain else plain)
         assert any(url.startswith(prefix) for url in urls), name
     assert world.facts()["layers"] == before["layers"]
+
+
+def test_keystone_tells_its_address_once_when_it_is_deployed_with_an_entry_point(
+    fresh_keystone, hear_all_but
+):
+    """Whenever the entry point answers, the clients hear its URL and nothing before it."""
+    world, charm = fresh_keystone, fresh_keystone.charm
+    clients = sorted(charm.endpoints("provides"))
+    for endpoint in (*charm.required, ingress.PUBLIC, *clients):
+        world.integrate(endpoint)
+    hear_all_but(world, ingress.PUBLIC)
+    assert world.status == testing.WaitingStatus(f"waiting for data from: {ingress.PUBLIC}")
+    told = {name for name in clients if world.relation(name).local_app_data}
+    assert told == {"send-ca-cert"}
+    world.settle()
+    assert world.status == testing.ActiveStatus()
+    assert {name for name in clients if world.relation(name).local_app_data} == set(clients)
+    assert told_urls(world)["public"] == ["https://10.8.0.80/cloud-keystone-k8s/v3"]
+
+
+def test_an_entry_point_that_never_answers_is_given_up_by_taking_the_integration_away(
+    fresh_keystone, hear_all_but
+):
+    world = fresh_keystone
+    for endpoint in (*world.charm.required, ingress.PUBLIC, "identity-service"):
+        world.integrate(endpoint)
+    hear_all_but(world, ingress.PUBLIC)
+    assert not world.relation("identity-service").local_app_data
+    world.break_(ingress.PUBLIC)
+    assert world.status == testing.ActiveStatus()
+    assert ":5000" in told_urls(world)["public"][0]
 
 
 def test_the_address_is_back_when_the_entry_point_goes(active_api):

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import ops
 
+import clients
 import cluster
 from charmkit.interfaces import ceph_client
 from charmkit.reconciler import Reconciler
@@ -14,7 +15,6 @@ from charmkit.service import Check, File, Option, OwnSecret, Process, Service, T
 from charmkit.spec import Publication, Snapshot, Values
 from operations import Operations
 
-CLIENTS = ceph_client.Provider()
 NODE = "{{ addresses.unit_name }}"
 
 # Daemons read it when they start, and learn the rest from the monitors; so nothing restarts.
@@ -55,36 +55,6 @@ def values(snapshot: Snapshot, seen: Values) -> Values:
     }
 
 
-def clients(snapshot: Snapshot) -> list[ceph_client.Client]:
-    """Give the clients of all requests that can be met.
-
-    A follower knows a client when the leader has made its key.
-    """
-    made = [
-        CLIENTS.client(snapshot, request)
-        for request in CLIENTS.requests(snapshot)
-        if not request.refusal
-    ]
-    known = {content.get("key") for content in snapshot.own_secrets.values()}
-    return [each for each in made if snapshot.is_leader or each.key in known]
-
-
-def kept(snapshot: Snapshot, seen: Values) -> dict[str, int]:
-    """Give the clients that ask for nothing now and whose relation is there: name → relation.
-
-    An application may have no unit for a moment, or ask for something that is refused. Its data
-    are in use, so it loses its key with its relation and not before.
-    """
-    recorded: dict[str, int] = seen["facts"].get("cluster", {}).get("clients", {})
-    asking = {each.name for each in clients(snapshot)}
-    living = {relation.id for relation in snapshot.related(CLIENTS.endpoint)}
-    return {
-        name: relation
-        for name, relation in recorded.items()
-        if name not in asking and relation in living
-    }
-
-
 def tasks(snapshot: Snapshot, seen: Values) -> Iterator[Task]:
     """Make the monitor, then the OSDs, then what clients ask for."""
     node, secret = seen["node"], seen["secrets"]["cluster"]
@@ -106,8 +76,8 @@ def tasks(snapshot: Snapshot, seen: Values) -> Iterator[Task]:
     request = {
         "seed": seed,
         "settings": cluster.settings(snapshot.config),
-        "clients": [cluster.client(each) for each in clients(snapshot)],
-        "kept": kept(snapshot, seen),
+        "clients": [clients.wish(each) for each in clients.asking(snapshot)],
+        "kept": clients.kept(snapshot, seen),
         # OSDs that come and go change how many copies there can be.
         "osds": [wanted, cluster.other_osds(snapshot)],
     }
@@ -130,9 +100,13 @@ def offers(snapshot: Snapshot, seen: Values) -> Iterator[Publication]:
     yield cluster.tell_peers(snapshot, seen["address"], online)
     own = (seen["address"],) if online else ()
     there = made.get("clients", {})
-    yield CLIENTS.respond(
+    yield clients.CLIENTS.respond(
         snapshot,
-        [each for each in clients(snapshot) if there.get(each.name) == each.request.relation_id],
+        [
+            each
+            for each in clients.asking(snapshot)
+            if there.get(each.name) == each.request.relation_id
+        ],
         cluster=ceph_client.Cluster(
             fsid=seen["secrets"]["cluster"]["fsid"],
             address=seen["address"] if online else "",
@@ -147,7 +121,7 @@ SERVICE = Service(
     bindings=("public", "cluster"),
     inspect=cluster.look,
     processes=(MONITOR, MANAGER),
-    provides=(CLIENTS,),
+    provides=(clients.CLIENTS,),
     own_secrets=(
         OwnSecret(
             label="cluster",

@@ -103,26 +103,6 @@ def settings(config: Mapping[str, ConfigValue]) -> list[list[str]]:
     ]
 
 
-def client(client: ceph_client.Client) -> dict[str, typing.Any]:
-    """Give what is to be made for a client."""
-    request = client.request
-    return {
-        "name": client.name,
-        "relation": request.relation_id,
-        "key": client.key,
-        "pools": [
-            {
-                "name": pool.name,
-                "application": pool.application,
-                "group": pool.group,
-                "replicas": pool.replicas,
-            }
-            for pool in request.pools
-        ],
-        "groups": [list(each) for each in request.groups],
-    }
-
-
 # --- what is there -----------------------------------------------------------------------------
 
 

@@ -1,257 +1,23 @@
 #!/usr/bin/env python3
 """The volume service of Cinder, on a machine, with the storage that it drives."""
 
-import dataclasses
 import json
 import pathlib
-from collections.abc import Iterable, Iterator
 
 import ops
 
 import backends
 import drivers
-from charmkit import api, messaging
+import inspection
+import volume
 from charmkit.interfaces import (
-    ceph_client,
     certificate_transfer,
-    cinder_backend,
-    cinder_ceph_key,
     keystone_credentials,
     mysql_client,
     rabbitmq,
 )
 from charmkit.reconciler import Reconciler
-from charmkit.service import (
-    Check,
-    Directory,
-    File,
-    Obstacle,
-    Option,
-    Process,
-    Service,
-    Sight,
-    Task,
-    User,
-)
-from charmkit.spec import Publication, Snapshot, Values
-from charmkit.target import CommandError
-
-CONFIG = "/etc/cinder/cinder-volume.conf"
-ROOTWRAP = "/etc/cinder/rootwrap.conf"
-TRUST = "/etc/cinder/tls/ca.pem"
-SYSTEM_TRUST = "/etc/ssl/certs/ca-certificates.crt"
-
-
-class Storage(cinder_backend.Provider):
-    """Our end towards Cinder's API. It also names the secrets that the option `backends` names."""
-
-    def secret_uris(self, snapshot: Snapshot) -> Iterable[str]:
-        """Name the secrets of the backends, which operators granted to us."""
-        return backends.secret_uris(str(snapshot.config.get("backends", "")))
-
-
-STORAGE = Storage()
-HYPERVISORS = cinder_ceph_key.Provider()
-CEPH = ceph_client.Requirer(
-    pools=lambda snapshot: (
-        ceph_client.Pool(
-            name=str(snapshot.config.get("ceph-pool") or snapshot.app), group="volumes"
-        ),
-    ),
-    # A volume of an image in the same cluster is a clone of it, and no copy.
-    groups=(("images", "r"),),
-)
-
-VOLUME = Process(
-    name="cinder-volume",
-    summary="Cinder volume service",
-    command=f"{api.BIN}/cinder-volume --config-file {CONFIG}",
-    user="cinder",
-    group="cinder",
-    # A request that is under way is finished first; its limit is in the configuration.
-    kill_delay=90,
-    environment={"PATH": f"{api.BIN}:/usr/sbin:/usr/bin:/sbin:/bin"},
-    files=(
-        File(
-            path=CONFIG,
-            template="cinder-volume.conf.j2",
-            group="cinder",
-            namespaces=(
-                "cinder",
-                messaging.NAMESPACE,
-                "os_brick",
-                "oslo.concurrency",
-                "oslo.db",
-                "oslo.service.service",
-                *api.NAMESPACES,
-            ),
-            dynamic_groups=("service_user", "nova"),
-            values={"database_ca_file": api.database_ca_file("cinder")},
-        ),
-        File(
-            path=TRUST,
-            text="{{ receive_ca_cert.bundle if receive_ca_cert else '' }}",
-            group="cinder",
-        ),
-        File(path=api.database_ca_file("cinder"), text="{{ database.tls_ca }}", group="cinder"),
-        messaging.authority("cinder"),
-        # Ceph's own files stand apart from those of a cluster on the same machine.
-        File(
-            path=backends.CEPH_CONF,
-            text=f"{{{{ ceph.config({backends.CEPH_KEYRING!r}) if ceph else '' }}}}",
-            group="cinder",
-        ),
-        File(
-            path=backends.CEPH_KEYRING,
-            text="{{ ceph.keyring() if ceph else '' }}",
-            group="cinder",
-        ),
-        File(path=ROOTWRAP, template="rootwrap.conf", mode=0o644),
-        File(path="/etc/sudoers.d/cinder-volume", template="sudoers", mode=0o440),
-        File(
-            path="/etc/tgt/conf.d/cinder.conf",
-            text="include /var/lib/cinder/volumes/*\n",
-            mode=0o644,
-            restarts=False,
-        ),
-        File(path=api.CONNECTED, template="connected.sh", mode=0o755, restarts=False),
-    ),
-    check=Check(
-        command=f"sh {api.CONNECTED} cinder cinder-volume {{{{ amqp.port }}}}",
-        period=10,
-        timeout=9,
-    ),
-)
-
-
-# --- what is there -----------------------------------------------------------------------------
-
-
-def look(snapshot: Snapshot, sight: Sight) -> Values:
-    """Look for what drivers need: modules of the kernel and of Python, and packages."""
-    try:
-        wanted = backends.parse(str(snapshot.config.get("backends", "")))
-    except backends.BackendError:
-        return {"lacks": (), "packages": ()}
-    kernel = {module for each in wanted for module in each.driver.kernel}
-    modules = {module for each in wanted for module in each.driver.modules}
-    packages = {package for each in wanted for package in each.driver.packages}
-    lacks = [each for each in sorted(kernel) if not _loads(sight, each)]
-    lacks += [each for each in sorted(modules) if not _imports(sight, each)]
-    return {
-        "lacks": tuple(lacks),
-        "packages": tuple(each for each in sorted(packages) if not _is_there(sight, each)),
-    }
-
-
-def _runs(sight: Sight, *argv: str) -> bool:
-    try:
-        sight.run(argv, timeout=20)
-    except CommandError:
-        return False
-    return True
-
-
-def _loads(sight: Sight, module: str) -> bool:
-    """Tell whether the kernel has a module, built in, loaded or to be loaded."""
-    names = {"dm_mod": ("/proc/misc", "device-mapper"), "nfs": ("/proc/filesystems", "nfs")}
-    path, word = names[module]
-    if word in (sight.read(path) or "").split():
-        return True
-    return _runs(sight, "modprobe", "--dry-run", "--quiet", module)
-
-
-def _imports(sight: Sight, module: str) -> bool:
-    return _runs(sight, f"{api.BIN}/python3", "-c", f"import {module}")
-
-
-def _is_there(sight: Sight, package: str) -> bool:
-    return _runs(sight, "dpkg-query", "--status", package)
-
-
-# --- what is wanted ----------------------------------------------------------------------------
-
-
-def values(snapshot: Snapshot, seen: Values) -> Values:
-    """Give the sections of all backends; none while the option cannot be used."""
-    problem, wanted = None, ()
-    try:
-        wanted = backends.parse(str(snapshot.config.get("backends", "")))
-    except backends.BackendError as error:
-        problem = str(error)
-    sections = {each.name: backends.section(each, snapshot.secrets) for each in wanted}
-    name, ceph = str(snapshot.config.get("ceph-backend", "ceph")), seen["ceph"]
-    if ceph and name in sections:
-        problem = problem or f"backends: {name} is Ceph's name, see ceph-backend"
-    elif ceph:
-        sections[name] = backends.ceph_section(name, ceph)
-    account = seen["identity_credentials"]
-    return {
-        **messaging.values("cinder"),
-        # A machine is outside the cluster, where the internal names mean nothing.
-        "identity": dataclasses.replace(account, auth_url=account.public_auth_url),
-        "wanted": wanted,
-        "problem": problem
-        or backends.hindrance(wanted, snapshot.secrets, snapshot.machine.get("lacks", ())),
-        "sections": sections,
-        "ca_file": TRUST if seen["receive_ca_cert"] else SYSTEM_TRUST,
-    }
-
-
-def obstacle(snapshot: Snapshot, seen: Values) -> Obstacle:
-    """Tell what keeps the service from starting."""
-    if seen["problem"]:
-        return "blocked", seen["problem"]
-    if not seen["sections"]:
-        return "blocked", "no storage: integrate ceph, or set the option backends"
-    if snapshot.planned_units > 1:
-        # Two at once would each undo what the other has begun: they bear one name.
-        return "blocked", "one unit only: remove the others, or deploy another application"
-    if snapshot.related(STORAGE.endpoint) and not STORAGE.is_ready(snapshot):
-        return "waiting", f"waiting for data from: {STORAGE.endpoint}"
-    return None
-
-
-def tasks(snapshot: Snapshot, seen: Values) -> Iterator[Task]:
-    """Bring the packages of drivers that are not on every machine, and Ceph's key to its place."""
-    if packages := tuple(snapshot.machine.get("packages", ())):
-        install = ("install", "--yes", "--no-install-recommends", *packages)
-        # The lists of packages that were brought with the machine name versions long gone.
-        for name, words in (("package-lists", ("update",)), ("packages", install)):
-            yield Task(
-                name=name,
-                argv=("apt-get", *words),
-                environment={"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_SUSPEND": "1"},
-                inputs=packages,
-                message=f"installing {', '.join(packages)}",
-                timeout=1800,
-                on="unit",
-            )
-    if ceph := seen["ceph"]:
-        # Where a volume is opened to make an image of it, the key is looked for here only.
-        place = f"/etc/ceph/ceph.client.{ceph.user}.keyring"
-        yield Task(
-            name="keyring",
-            argv=("install", "-D", "-m", "0640", "-g", "cinder", "/dev/stdin", place),
-            stdin=ceph.keyring(),
-            message="bringing Ceph's key",
-            on="unit",
-        )
-
-
-def offers(snapshot: Snapshot, seen: Values) -> Iterator[Publication]:
-    """Tell the API what storage there is, and hypervisors how to open volumes in Ceph."""
-    driven = {each.name: each.driver.name for each in seen["wanted"]}
-    yield STORAGE.respond(
-        snapshot,
-        backends=[
-            cinder_backend.Backend(name=name, driver=driven.get(name, drivers.CEPH.name))
-            for name in seen["sections"]
-        ],
-    )
-    if ceph := seen["ceph"]:
-        yield HYPERVISORS.respond(snapshot, uuid=backends.libvirt_uuid(ceph), key=ceph.key)
-
+from charmkit.service import Directory, Option, Service, User
 
 CINDER_VOLUME = Service(
     name="cinder-volume",
@@ -266,16 +32,16 @@ CINDER_VOLUME = Service(
     ),
     users=(User(name="cinder", uid=42006, home="/var/lib/cinder"),),
     runtime="openstack-runtime",
-    inspect=look,
-    processes=(VOLUME,),
+    inspect=inspection.look,
+    processes=(volume.VOLUME,),
     needs=(
         rabbitmq.Requirer(username="cinder-volume", vhost="cinder", external=True),
         mysql_client.Requirer(database="cinder", external=True),
         keystone_credentials.Requirer(),
-        CEPH,
+        volume.CEPH,
         certificate_transfer.Requirer(),
     ),
-    provides=(STORAGE, HYPERVISORS),
+    provides=(volume.STORAGE, volume.HYPERVISORS),
     directories=(
         Directory(
             path=backends.FOLDER,
@@ -285,10 +51,10 @@ CINDER_VOLUME = Service(
             file_mode=0o640,
         ),
     ),
-    values=values,
-    obstacle=obstacle,
-    tasks=tasks,
-    offers=offers,
+    values=volume.values,
+    obstacle=volume.obstacle,
+    tasks=volume.tasks,
+    offers=volume.offers,
     options=(
         Option(name="ceph-backend", pattern=r"[A-Za-z0-9][\w-]*", hint="write a short name"),
         Option(name="ceph-pool", pattern=r"([A-Za-z0-9][\w.-]*)?", hint="write a pool's name"),

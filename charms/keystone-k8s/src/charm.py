@@ -5,6 +5,7 @@ import pathlib
 
 import ops
 
+import clients
 import keystone
 from charmkit import api
 from charmkit.reconciler import Reconciler
@@ -29,7 +30,8 @@ KEYSTONE = Service(
     own_secrets=keystone.OWN_SECRETS,
     values=keystone.values,
     tasks=keystone.tasks,
-    offers=keystone.offers,
+    offers=clients.offers,
+    condition=clients.condition,
     options=(
         *api.OPTIONS,
         Option(name="region", pattern=r"[\w.-]{1,255}", hint="write letters, digits, . _ or -"),

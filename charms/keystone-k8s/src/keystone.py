@@ -1,9 +1,8 @@
-"""Keystone: its keys, its accounts and what it tells its clients. Pure; no Juju, no Pebble."""
+"""Keystone: its keys, its tasks and the accounts of its clients. Pure; no Juju, no Pebble."""
 
-import dataclasses
 import json
-from collections.abc import Iterable, Iterator
-from typing import Any, TypeVar
+from collections.abc import Iterator
+from typing import Any
 
 from charmkit import api, keys
 from charmkit.interfaces import (
@@ -13,7 +12,7 @@ from charmkit.interfaces import (
     keystone_resources,
 )
 from charmkit.service import Directory, OwnSecret, Task, digest
-from charmkit.spec import Publication, Snapshot, Values, in_url
+from charmkit.spec import Snapshot, Values, in_url
 
 PORT = 5000
 CONFIG = "/etc/keystone/keystone.conf"
@@ -170,12 +169,16 @@ def tasks(snapshot: Snapshot, seen: Values) -> Iterator[Task]:
         name="accounts",
         argv=(f"{api.BIN}/python3", ACCOUNTS),
         stdin=json.dumps(wish(snapshot, seen), sort_keys=True),
-        inputs=schema.inputs,
+        # A client may have asked for Keystone's own entry in the catalogue.
+        inputs=(*schema.inputs, seen["internal_url"], seen["public_url"]),
         message="making accounts for clients",
         user="keystone",
         group="keystone",
         when="online",
         facts=True,
+        again=keystone_resources.is_to_be_tried_again(
+            seen["facts"].get("accounts", {}).get("resources", {})
+        ),
     )
 
 
@@ -254,65 +257,6 @@ def _operation(asked: keystone_resources.Operation) -> dict[str, Any]:
     if "password" in params:
         params["fingerprint"] = digest(params["password"])
     return {"name": asked.name, "params": params}
-
-
-# --- offers ------------------------------------------------------------------------------------
-
-
-_Account = TypeVar("_Account", keystone.Account, keystone_credentials.Account)
-
-
-def _existing(wanted: Iterable[_Account], users: dict[str, Any]) -> Iterator[_Account]:
-    """Give the accounts that exist in Keystone with the password that we would tell."""
-    for account in wanted:
-        user = users.get(account.username)
-        if user and user["fingerprint"] == digest(account.password):
-            yield account
-
-
-def offers(snapshot: Snapshot, seen: Values) -> Iterator[Publication]:
-    """Answer the clients whose account exists, and tell everybody whom to trust."""
-    received = seen["receive_ca_cert"]
-    yield TRUST.respond(
-        snapshot, (seen["certificates"].ca, *(received.certificates if received else ()))
-    )
-    facts = seen["facts"].get("accounts")
-    if facts is None:
-        return
-    services, credentials = accounts(snapshot)
-    region = str(snapshot.config["region"])
-    domain, project = facts["domain"], facts["project"]
-    yield RESOURCES.respond(snapshot, facts.get("resources", {}))
-    yield CLIENTS.respond(
-        snapshot,
-        (
-            dataclasses.replace(account, user_id=facts["users"][account.username]["id"])
-            for account in _existing(services, facts["users"])
-        ),
-        cloud=keystone.Cloud(
-            internal_url=seen["internal_url"],
-            public_url=seen["public_url"],
-            admin_url=seen["internal_url"],
-            region=region,
-            service_domain=keystone.Named(SERVICE_DOMAIN, domain),
-            service_project=keystone.Named(SERVICE_PROJECT, project),
-            admin_domain=ADMIN_DOMAIN,
-            admin_project=keystone.Named(ADMIN, facts["admin_project"]),
-            admin_user=keystone.Named(ADMIN, facts["admin_user"]),
-        ),
-    )
-    yield CREDENTIALS.respond(
-        snapshot,
-        _existing(credentials, facts["users"]),
-        cloud=keystone_credentials.Cloud(
-            internal_url=seen["internal_url"],
-            public_url=seen["public_url"],
-            region=region,
-            user_domain=keystone_credentials.Named(SERVICE_DOMAIN, domain),
-            project=keystone_credentials.Named(SERVICE_PROJECT, project),
-            project_domain=keystone_credentials.Named(SERVICE_DOMAIN, domain),
-        ),
-    )
 
 
 def admin_account(snapshot: Snapshot) -> dict[str, str]:

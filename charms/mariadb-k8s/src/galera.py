@@ -69,10 +69,9 @@ def membership(snapshot: Snapshot, own: Position) -> Membership:
     if snapshot.planned_units <= 1 and not others:
         return Membership()
     numbers = {unit_number(unit) for unit in others} | set(range(snapshot.planned_units))
-    domain = snapshot.addresses.unit_name.partition(".")[2]
     return Membership(
         clustered=True,
-        members=tuple(f"{snapshot.app}-{number}.{domain}" for number in sorted(numbers)),
+        members=tuple(snapshot.host(number) for number in sorted(numbers)),
         may_found=founder({**others, snapshot.unit: own}) == snapshot.unit,
     )
 

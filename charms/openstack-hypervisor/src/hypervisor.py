@@ -132,7 +132,8 @@ OVN = Process(
     name="ovn-controller",
     unit="ovn-host.service",
     check=Check(
-        command='sh -c "ovn-appctl -t ovn-controller connection-status | grep -qx connected"'
+        command='sh -c "ovn-appctl -t ovn-controller connection-status | grep -qx connected"',
+        until_answered=True,
     ),
     stays=True,
 )
@@ -199,6 +200,7 @@ METADATA = Process(
     check=Check(
         command=f"sh {LINKED} neutron-ovn-agent.service {{{{ southbound_admin_port }}}}",
         patience=60,
+        until_answered=True,
     ),
 )
 COMPUTE = Process(
@@ -249,7 +251,11 @@ COMPUTE = Process(
         dataclasses.replace(messaging.authority("nova"), group="root", mode=0o644),
         File(path=LINKED, template="linked.sh", restarts=False),
     ),
-    check=Check(command=f"sh {LINKED} nova-compute.service {{{{ amqp.port }}}}", patience=60),
+    check=Check(
+        command=f"sh {LINKED} nova-compute.service {{{{ amqp.port }}}}",
+        patience=60,
+        until_answered=True,
+    ),
 )
 PROCESSES = (OPENVSWITCH, VSWITCHD, CONNECTIONS, OVN, LIBVIRT, METADATA, COMPUTE)
 

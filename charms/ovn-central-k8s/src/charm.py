@@ -1,22 +1,16 @@
 #!/usr/bin/env python3
 """OVN's central databases, and northd."""
 
-import dataclasses
-import json
 import pathlib
-from collections.abc import Iterator
 
 import ops
 
 import ovn
 from charmkit.interfaces import ovsdb_cms, tls_certificates
 from charmkit.reconciler import Reconciler
-from charmkit.service import Check, File, LoadBalancer, Option, Process, Service, Task
-from charmkit.spec import Publication, Snapshot, Values
+from charmkit.service import Check, File, LoadBalancer, Option, Process, Service
 
-CLIENTS = ovsdb_cms.Provider()
 CERTIFICATES = tls_certificates.Requirer()
-PYTHON = "/usr/bin/python3"
 TLS = f"{ovn.HOME}/tls"
 
 
@@ -49,7 +43,7 @@ def database(name: str) -> Process:
     return Process(
         name=f"ovsdb-{name}",
         summary=f"OVN's {'northbound' if name == 'nb' else 'southbound'} database",
-        command=f"{PYTHON} {ovn.HOME}/start.py {name}",
+        command=f"{ovn.PYTHON} {ovn.HOME}/start.py {name}",
         files=(
             script("start.py", restarts=True),
             script("cluster.py"),
@@ -83,76 +77,15 @@ NORTHD = Process(
 )
 
 
-def values(snapshot: Snapshot, seen: Values) -> Values:
-    """Give what the databases' start needs beyond options and relations."""
-    member = ovn.membership(snapshot)
-    others = {
-        name: ",".join(f"ssl:{host}:{port}" for host in member.others)
-        for name, port in (
-            ("nb", ovsdb_cms.NORTHBOUND_PORT),
-            ("sb", ovsdb_cms.SOUTHBOUND_ADMIN_PORT),
-        )
-    }
-    folders = snapshot.storage.get("data", ())
-    identities = ovn.read(pathlib.Path(folders[0])) if folders and seen["online"] else {}
-    return {
-        "cluster": json.dumps(dataclasses.asdict(member), sort_keys=True),
-        "others": others,
-        "identities": identities,
-    }
-
-
-def task(name: str, program: str, *argv: str, message: str) -> Task:
-    """Describe a task with the rights of the databases."""
-    return Task(
-        name=name,
-        argv=(PYTHON, f"{ovn.HOME}/{program}", *argv),
-        message=message,
-        user="ovn",
-        group="ovn",
-        when="online",
-        timeout=300,
-    )
-
-
-def tasks(snapshot: Snapshot, seen: Values) -> Iterator[Task]:
-    """Make members equal to units, and open the databases' ports."""
-    probe = int(snapshot.config["inactivity-probe"]) * 1000
-    opened = task(
-        "listeners", "cluster.py", "listen", str(probe), message="opening the databases' ports"
-    )
-    yield dataclasses.replace(opened, facts=True)
-    roll = json.dumps(ovn.roll(snapshot, seen["identities"]), sort_keys=True)
-    kept = task("members", "cluster.py", "keep", message="looking after members")
-    yield dataclasses.replace(kept, stdin=roll)
-    timer = str(int(snapshot.config["election-timer"]) * 1000)
-    # Only the member that leads its cluster can, and that may be any unit's.
-    timed = task("election-timer", "timer.py", timer, message="setting the election timer")
-    yield dataclasses.replace(timed, on="unit")
-
-
-def offers(snapshot: Snapshot, seen: Values) -> Iterator[Publication]:
-    """Tell clients where this unit is as long as it answers them."""
-    is_open = seen["online"] and bool(seen["facts"].get("listeners"))
-    where = snapshot.addresses
-    yield ovn.tell(snapshot, seen["identities"])
-    yield CLIENTS.respond(
-        snapshot,
-        hostname=where.unit_name if is_open else "",
-        address=where.unit_ip if is_open else "",
-        load_balancer=snapshot.load_balancer,
-    )
-
-
 SERVICE = Service(
     name="ovn-central",
     processes=(*map(database, ovn.DATABASES), NORTHD),
     needs=(CERTIFICATES,),
-    provides=(CLIENTS,),
-    values=values,
-    tasks=tasks,
-    offers=offers,
-    farewells=(task("leave", "cluster.py", "leave", message="leaving the clusters"),),
+    provides=(ovn.CLIENTS,),
+    values=ovn.values,
+    tasks=ovn.tasks,
+    offers=ovn.offers,
+    farewells=(ovn.LEAVING,),
     options=(
         Option(name="election-timer", minimum=1, maximum=60),
         Option(name="inactivity-probe", minimum=0, maximum=600),
@@ -167,7 +100,7 @@ SERVICE = Service(
             "southbound": ovsdb_cms.SOUTHBOUND_PORT,
             "southbound-adm": ovsdb_cms.SOUTHBOUND_ADMIN_PORT,
         },
-        wanted=lambda snapshot: any(map(CLIENTS.is_external, CLIENTS.requests(snapshot))),
+        wanted=ovn.has_external_clients,
     ),
 )
 

@@ -9,14 +9,14 @@ from collections.abc import Iterator
 
 import ops
 
+import clients
 import rabbit
-from charmkit.interfaces import rabbitmq, tls_certificates
+from charmkit.interfaces import tls_certificates
 from charmkit.reconciler import Reconciler
 from charmkit.service import (
     Check,
     File,
     LoadBalancer,
-    Obstacle,
     Option,
     OwnSecret,
     Process,
@@ -25,7 +25,6 @@ from charmkit.service import (
 )
 from charmkit.spec import Publication, Snapshot, Values
 
-CLIENTS = rabbitmq.Provider()
 CERTIFICATES = tls_certificates.Requirer()
 COOKIE = OwnSecret(
     label="erlang-cookie",
@@ -91,40 +90,6 @@ def values(snapshot: Snapshot, seen: Values) -> Values:
     }
 
 
-def accounts(snapshot: Snapshot) -> dict[str, rabbitmq.Account]:
-    """Give the accounts of all clients whose wish can be met, by name."""
-    found: dict[str, rabbitmq.Account] = {}
-    for request in CLIENTS.requests(snapshot):
-        account = CLIENTS.account(snapshot, request)
-        if not refusal(snapshot, request):
-            found.setdefault(account.username, account)
-    return found
-
-
-def refusal(snapshot: Snapshot, request: rabbitmq.Request) -> str | None:
-    """Tell why a client gets no account, or None."""
-    if request.secrets:
-        return None
-    if not snapshot.config["allow-plain-credentials"]:
-        return f"{request.app} reads no secrets: set allow-plain-credentials=true to serve it"
-    first = next(
-        each
-        for each in CLIENTS.requests(snapshot)
-        if not each.secrets and each.username == request.username
-    )
-    if first.relation_id != request.relation_id:
-        return f"{request.app} asks for the account {request.username} of {first.app}"
-    return None
-
-
-def condition(snapshot: Snapshot, seen: Values) -> Obstacle:
-    """Name a client that gets no account."""
-    for request in CLIENTS.requests(snapshot):
-        if reason := refusal(snapshot, request):
-            return "blocked", f"cannot serve {reason}"
-    return None
-
-
 def broker(command: str, *argv: str) -> tuple[str, ...]:
     """Give the command line of the script that works beside the broker."""
     return (PYTHON, f"{rabbit.HOME}/broker.py", command, *argv)
@@ -149,7 +114,7 @@ def tasks(snapshot: Snapshot, seen: Values) -> Iterator[Task]:
     keep = task("members", broker("keep", *rabbit.expected(snapshot)), "looking after members")
     yield keep
     made = task("accounts", broker("accounts"), "making accounts for clients")
-    wanted = rabbit.definitions(accounts(snapshot).values())
+    wanted = clients.definitions(clients.accounts(snapshot).values())
     yield dataclasses.replace(made, stdin=wanted, facts=True)
 
 
@@ -157,9 +122,9 @@ def offers(snapshot: Snapshot, seen: Values) -> Iterator[Publication]:
     """Answer the clients whose account exists."""
     made = seen["facts"].get("accounts", {}).get("accounts", ())
     yield rabbit.tell(snapshot, seen["online"])
-    yield CLIENTS.respond(
+    yield clients.CLIENTS.respond(
         snapshot,
-        [account for name, account in accounts(snapshot).items() if name in made],
+        [account for name, account in clients.accounts(snapshot).items() if name in made],
         hostname=snapshot.addresses.service_name,
         port=rabbit.PORT,
         tls_ca=seen["certificates"].ca,
@@ -172,18 +137,18 @@ SERVICE = Service(
     name="rabbitmq",
     processes=(SERVER,),
     needs=(CERTIFICATES,),
-    provides=(CLIENTS,),
+    provides=(clients.CLIENTS,),
     own_secrets=(COOKIE,),
     values=values,
     tasks=tasks,
     offers=offers,
-    condition=condition,
+    condition=clients.condition,
     farewells=(task("leave", broker("leave"), "handing queues over"),),
     options=(Option(name="memory-limit", minimum=0, maximum=1 << 20),),
     ports=(rabbit.PORT,),
     load_balancer=LoadBalancer(
         ports={"amqps": rabbit.PORT},
-        wanted=lambda snapshot: any(each.external for each in CLIENTS.requests(snapshot)),
+        wanted=lambda snapshot: any(each.external for each in clients.CLIENTS.requests(snapshot)),
     ),
 )
 

@@ -1,12 +1,7 @@
-"""RabbitMQ: how it is sized, who belongs to the cluster, what accounts it has. Pure; no Juju."""
+"""RabbitMQ: how it is sized, and who belongs to the cluster. Pure; no Juju."""
 
-import base64
 import dataclasses
-import hashlib
-import json
-from collections.abc import Iterable
 
-from charmkit.interfaces import rabbitmq
 from charmkit.spec import PEERS, Publication, Publish, Snapshot, unit_number
 
 PORT = 5671
@@ -59,7 +54,7 @@ def membership(snapshot: Snapshot) -> Membership:
     mine = unit_number(snapshot.unit)
     return Membership(
         me=node(snapshot, mine),
-        others=tuple(_host(snapshot, number) for number in sorted(numbers - {mine})),
+        others=tuple(snapshot.host(number) for number in sorted(numbers - {mine})),
         may_found=mine == 0 and not is_known,
     )
 
@@ -71,7 +66,7 @@ def expected(snapshot: Snapshot) -> tuple[str, ...]:
 
 def node(snapshot: Snapshot, number: int) -> str:
     """Name the node of a unit."""
-    return f"rabbit@{_host(snapshot, number)}"
+    return f"rabbit@{snapshot.host(number)}"
 
 
 def tell(snapshot: Snapshot, is_member: bool) -> Publication:
@@ -83,66 +78,3 @@ def tell(snapshot: Snapshot, is_member: bool) -> Publication:
             for relation in snapshot.related(PEERS)
         )
     )
-
-
-def _host(snapshot: Snapshot, number: int) -> str:
-    domain = snapshot.addresses.unit_name.partition(".")[2]
-    return f"{snapshot.app}-{number}.{domain}"
-
-
-# --- accounts ----------------------------------------------------------------------------------
-
-TAG = "helio"
-"""Marks the accounts that are ours; others, which an operator made, are left alone."""
-
-
-def definitions(accounts: Iterable[rabbitmq.Account]) -> str:
-    """Give what shall be in the broker, in the form of its own definitions, as JSON.
-
-    Passwords are in it as salted hashes only. Queues of each virtual host are replicated ones
-    unless a client insists on another type.
-    """
-    wanted = tuple(accounts)
-    return json.dumps(
-        {
-            "users": [
-                {
-                    "name": account.username,
-                    "password_hash": password_hash(account.username, account.password),
-                    "hashing_algorithm": "rabbit_password_hashing_sha256",
-                    "tags": [TAG],
-                }
-                for account in wanted
-            ],
-            "vhosts": [
-                {
-                    "name": name,
-                    "metadata": {"description": "", "tags": [], "default_queue_type": "quorum"},
-                }
-                for name in sorted({account.request.vhost for account in wanted})
-            ],
-            "permissions": [
-                {
-                    "user": account.username,
-                    "vhost": account.request.vhost,
-                    "configure": ".*",
-                    "write": ".*",
-                    "read": ".*",
-                }
-                for account in wanted
-            ],
-        },
-        sort_keys=True,
-    )
-
-
-def password_hash(username: str, password: str) -> str:
-    """Give the hash by which the broker knows a password: base64 of salt and SHA-256.
-
-    The salt follows from account and password, so that an equal password is an equal hash and
-    nothing is written again. Nobody can use it to find a password of 192 random bits.
-
-    Source: RabbitMQ documentation, "Credentials and Passwords".
-    """
-    salt = hashlib.sha256(f"{username}\0{password}".encode()).digest()[:4]
-    return base64.b64encode(salt + hashlib.sha256(salt + password.encode()).digest()).decode()

@@ -62,6 +62,7 @@ def order(snapshot: Snapshot, params: Mapping[str, Any]) -> dict[str, Any] | Non
             "project": domain.project,
         },
         "ca_file": CA_FILE,
+        "dashboard_url": params["dashboard-url"],
         "results": RESULTS,
         "profile": params["profile"],
         "select": PROFILES[params["profile"]],

@@ -54,9 +54,22 @@ AGENTS = Service(
             after=("daemon.service",),
             check=Check(command="probe-agent", patience=5),
         ),
+        Process(
+            name="client",
+            command="/bin/client",
+            files=(File(path="/etc/client.conf", text="server = {{ config.server }}\n"),),
+            check=Check(command="probe-client", patience=5, until_answered=True),
+        ),
     ),
     tasks=lambda snapshot, seen: [
-        Task(name="define", argv=("define",), message="defining", inputs=("a",), on="unit")
+        Task(
+            name="define",
+            argv=("define",),
+            message="defining",
+            inputs=("a",),
+            on="unit",
+            again=snapshot.config["note"] == "unfinished",
+        )
     ],
 )
 META = {
@@ -69,6 +82,7 @@ CONFIG = {
     "options": {
         "debug": {"type": "boolean", "default": False},
         "note": {"type": "string", "default": ""},
+        "server": {"type": "string", "default": ""},
     }
 }
 
@@ -78,12 +92,15 @@ class Programs:
 
     def __init__(self):
         self.silent = False
+        self.server_is_away = False
         self.broken = False
         self.ran = []
 
     def __call__(self, argv, stdin):
         if argv[0] == "probe-agent":
             return int(self.silent), "", "no answer"
+        if argv[0] == "probe-client":
+            return int(self.server_is_away), "", "no connection"
         self.ran.append(argv[0])
         assert argv[0] == "define", argv
         return int(self.broken), "", "one\ntwo"
@@ -211,6 +228,7 @@ def test_everything_starts_in_order_once(running, system):
         "helper@m0.service",
         "wires.service",
         "agent.service",
+        "client.service",
     ]
     assert running.unit_status == testing.ActiveStatus()
 
@@ -361,6 +379,14 @@ def test_a_task_of_every_unit_runs_on_a_follower_and_needs_no_peers(running, pro
     assert programs.ran == ["define"]
 
 
+def test_a_task_that_left_something_undone_is_run_at_each_hook(ctx, running, programs):
+    state = changed(ctx, running, note="unfinished")
+    state = ctx.run(ctx.on.update_status(), state)
+    assert len(programs.ran) == 3
+    state = ctx.run(ctx.on.update_status(), changed(ctx, state, note="finished"))
+    assert len(programs.ran) == 3
+
+
 def test_a_task_that_fails_fails_the_hook_with_its_last_line(ctx, fresh, programs):
     programs.broken = True
     with pytest.raises(testing.errors.UncaughtCharmError, match="define exited 1: two"):
@@ -373,6 +399,60 @@ def test_a_process_that_does_not_answer_is_named(ctx, running, system, programs,
     monkeypatch.setattr(workload.time, "monotonic", lambda: next(times))
     state = ctx.run(ctx.on.update_status(), running)
     assert state.unit_status == testing.WaitingStatus("waiting for an answer of: agent")
+
+
+WAITING_FOR_CLIENT = testing.WaitingStatus("waiting for an answer of: client")
+
+
+def test_others_that_are_away_for_a_while_do_not_count_as_our_silence(
+    ctx, running, system, programs
+):
+    programs.server_is_away = True
+    state = ctx.run(ctx.on.update_status(), running)
+    assert state.unit_status == testing.ActiveStatus()
+    # Without a hook of its own, as after an action.
+    state = ctx.run(ctx.on.collect_unit_status(), state)
+    assert state.unit_status == testing.ActiveStatus()
+    system.boot()
+    assert ctx.run(ctx.on.start(), state).unit_status == testing.ActiveStatus()
+
+
+@pytest.fixture
+def hurried(monkeypatch):
+    """Let any patience end at once."""
+    times = iter(range(0, 10**6, 1000))
+    monkeypatch.setattr(workload.time, "monotonic", lambda: next(times))
+
+
+def test_who_has_never_reached_the_others_is_asked_until_it_has(
+    ctx, fresh, programs, hurried, system
+):
+    programs.server_is_away = True
+    state = ctx.run(ctx.on.config_changed(), ctx.run(ctx.on.install(), fresh))
+    assert state.unit_status == WAITING_FOR_CLIENT
+    state = ctx.run(ctx.on.update_status(), state)
+    assert state.unit_status == WAITING_FOR_CLIENT
+    programs.server_is_away = False
+    state = ctx.run(ctx.on.update_status(), state)
+    assert state.unit_status == testing.ActiveStatus()
+
+
+def test_whoever_is_told_others_has_to_reach_them_anew(ctx, running, programs, hurried):
+    programs.server_is_away = True
+    state = changed(ctx, running, server="elsewhere")
+    assert state.unit_status == WAITING_FOR_CLIENT
+    assert ctx.run(ctx.on.update_status(), state).unit_status == WAITING_FOR_CLIENT
+    assert changed(ctx, state).unit_status == WAITING_FOR_CLIENT, "it was started again for that"
+
+
+def test_an_answer_of_before_is_no_excuse_for_a_process_that_does_not_run(
+    ctx, running, system, programs
+):
+    programs.server_is_away = True
+    system.active.discard("client.service")
+    system.failing.add("client.service")
+    with pytest.raises(testing.errors.UncaughtCharmError, match=r"client\.service"):
+        ctx.run(ctx.on.update_status(), running)
 
 
 def test_a_unit_that_ended_is_named(ctx, running, system):

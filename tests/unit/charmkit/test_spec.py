@@ -94,3 +94,10 @@ def test_nonsense_in_a_bag_reads_as_nothing():
 
 def test_equal_values_have_equal_json():
     assert _base.to_json({"b": 1, "a": 2}) == _base.to_json({"a": 2, "b": 1})
+
+
+@pytest.mark.parametrize("number", [0, 12])
+def test_a_unit_knows_the_host_names_of_the_others(number):
+    where = Addresses(unit_name="web-3.web-endpoints.cloud.svc.cluster.local")
+    seen = dataclasses.replace(snapshot(b""), unit="web/3", addresses=where)
+    assert seen.host(number) == f"web-{number}.web-endpoints.cloud.svc.cluster.local"

@@ -253,8 +253,8 @@ def test_several_backends_stand_side_by_side(make, ready):
 
 def test_the_secrets_of_backends_are_read(charm, ready):
     seen = with_backends(ready, PURE, OTHER)
-    assert sorted(charm.STORAGE.secret_uris(seen)) == ["secret:d1", "secret:d2"]
-    assert charm.STORAGE.secret_uris(with_backends(ready, "nonsense")) == []
+    assert sorted(charm.volume.STORAGE.secret_uris(seen)) == ["secret:d1", "secret:d2"]
+    assert charm.volume.STORAGE.secret_uris(with_backends(ready, "nonsense")) == []
 
 
 def test_every_driver_can_be_described_and_none_has_a_setting_twice(charm):
@@ -342,7 +342,7 @@ class Sight:
 
 
 def test_a_bare_machine_lacks_everything(charm, ready):
-    seen = charm.look(with_backends(ready, LVM, NFS, PURE), Sight())
+    seen = charm.inspection.look(with_backends(ready, LVM, NFS, PURE), Sight())
     assert seen["lacks"] == ("dm_mod", "nfs", "pypureclient")
     assert seen["packages"] == ("lvm2", "tgt")
 
@@ -360,12 +360,12 @@ def test_a_bare_machine_lacks_everything(charm, ready):
     ],
 )
 def test_a_module_may_be_there_or_be_loaded(charm, ready, sight):
-    assert charm.look(with_backends(ready, LVM, NFS), sight)["lacks"] == ()
+    assert charm.inspection.look(with_backends(ready, LVM, NFS), sight)["lacks"] == ()
 
 
 def test_nfsd_alone_is_no_client(charm, ready):
     sight = Sight({"/proc/filesystems": "nodev\tnfsd\n"})
-    assert charm.look(with_backends(ready, NFS), sight)["lacks"] == ("nfs",)
+    assert charm.inspection.look(with_backends(ready, NFS), sight)["lacks"] == ("nfs",)
 
 
 def test_only_packages_that_are_missing_are_installed(make, ready):
@@ -384,4 +384,7 @@ def test_only_packages_that_are_missing_are_installed(make, ready):
 
 
 def test_an_option_that_cannot_be_used_is_no_error_when_the_machine_is_looked_at(charm, ready):
-    assert charm.look(with_backends(ready, "fast: ["), Sight()) == {"lacks": (), "packages": ()}
+    assert charm.inspection.look(with_backends(ready, "fast: ["), Sight()) == {
+        "lacks": (),
+        "packages": (),
+    }

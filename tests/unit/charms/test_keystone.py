@@ -363,6 +363,17 @@ def test_a_url_that_changes_is_told_to_keystone(make, service, ready):
     assert tasks(moved)["accounts"].digest != tasks(make(seen))["accounts"].digest
 
 
+@pytest.mark.parametrize(("codes", "again"), [([0, 0], False), ([0, 1], False), ([0, 2], True)])
+def test_what_cannot_be_done_yet_for_a_client_is_tried_again(make, service, ready, codes, again):
+    seen = after_accounts(make, service, ready)
+    record = records.records(seen)["accounts"]
+    ops = [{"name": "show_domain", "return-code": code, "value": {}} for code in codes]
+    facts = {**record["facts"], "resources": {"9": {"id": "r1", "ops": ops}}}
+    told = records.reached(service, seen, {"accounts": {**record, "facts": facts}}, online=True)
+    assert tasks(make(told))["accounts"].again is again
+    assert not tasks(make(seen))["accounts"].again, "nobody has asked for anything"
+
+
 def test_a_follower_starts_without_making_accounts(make, service, ready):
     done = {
         name: {"digest": "of the leader", "inputs": ["mariadb:3306", "keystone", "relation-1"]}
@@ -478,10 +489,95 @@ def test_the_script_of_accounts_asks_its_own_unit_by_the_service_s_name(make, re
     assert wish(make(behind(ready, public=url, internal=url))) == wish(make(ready))
 
 
-def test_an_ingress_that_has_not_answered_changes_nothing(make, ready):
-    snapshot = behind(ready, public="", internal="")
-    assert bootstrap_urls(make(snapshot)) == bootstrap_urls(make(ready))
-    assert make(snapshot).status == make(ready).status
+CLIENT = {"identity-service": 5, "identity-credentials": 8, "identity-ops": 9}
+SILENT = {"public": "", "internal": ""}
+
+
+def with_every_client(snapshot, told=""):
+    """Give the snapshot with a client of each kind, of which the one on `told` has an answer."""
+    operation = {"name": "create_domain", "params": {"name": "heat"}}
+    request = json.dumps({"id": "r1", "tag": "t", "ops": [operation]})
+    asked = {
+        "identity-service": client(5).remote_app,
+        "identity-credentials": {"username": "horizon"},
+        "identity-ops": {"request": request},
+    }
+    relations = {
+        endpoint: (
+            RelationData(
+                id=number,
+                endpoint=endpoint,
+                app=f"client-{number}",
+                remote_app=asked[endpoint],
+                local_app={"said": "before"} if endpoint == told else {},
+            ),
+        )
+        for endpoint, number in CLIENT.items()
+    }
+    return dataclasses.replace(snapshot, relations={**snapshot.relations, **relations})
+
+
+def told_clients(made):
+    return sorted(set(CLIENT.values()) & bags(made).keys())
+
+
+@pytest.mark.parametrize("silent", ["public", "internal"])
+def test_no_client_is_told_an_address_that_an_ingress_will_change(make, service, ready, silent):
+    seen = after_accounts(make, service, behind(with_every_client(ready), **{silent: ""}))
+    made = make(seen)
+    assert told_clients(made) == []
+    assert made.status == plan.Status("waiting", f"waiting for data from: ingress-{silent}")
+    assert made.workload == make(with_every_client(seen, told="identity-service")).workload
+
+
+def test_every_client_is_told_once_the_ingress_has_told_its_url(make, service, ready):
+    url = "https://10.8.0.80/cloud-keystone"
+    seen = after_accounts(make, service, behind(with_every_client(ready), public=url))
+    assert told_clients(make(seen)) == sorted(CLIENT.values())
+    assert make(seen).status == plan.Status("active")
+
+
+def test_without_an_ingress_every_client_is_told_the_own_address(make, service, ready):
+    seen = after_accounts(make, service, with_every_client(ready))
+    assert told_clients(make(seen)) == sorted(CLIENT.values())
+
+
+@pytest.mark.parametrize("told", CLIENT)
+def test_a_lost_ingress_takes_nothing_away_once_a_client_was_told(make, service, ready, told):
+    seen = after_accounts(make, service, behind(with_every_client(ready, told), **SILENT))
+    made = make(seen)
+    assert told_clients(made) == sorted(CLIENT.values())
+    assert bags(made)[5]["public-auth-url"] == "https://10.8.0.5:5000/v3"
+    assert made.status == plan.Status("active")
+
+
+def test_a_follower_does_not_wait_for_what_only_the_leader_tells(make, service, ready):
+    seen = after_accounts(make, service, behind(ready, **SILENT))
+    keys = {"fernet-keys": {"key-0": "a"}, "credential-keys": {"key-0": "c"}}
+    known = json.dumps({
+        name: {"digest": "d", "inputs": list(task.inputs)}
+        for name, task in tasks(make(seen)).items()
+    })  # fmt: skip
+    peers = dataclasses.replace(seen.peers, local_app={records.TASKS: known})
+    follower = dataclasses.replace(
+        seen,
+        is_leader=False,
+        own_secrets={**seen.own_secrets, **keys},
+        relations={**seen.relations, PEERS: (peers,)},
+    )
+    assert make(follower).status == plan.Status("active")
+
+
+def test_who_is_trusted_is_told_without_an_address(make, service, ready):
+    relations = {**ready.relations, "send-ca-cert": (RelationData(id=7, endpoint="send-ca-cert"),)}
+    seen = behind(dataclasses.replace(ready, relations=relations), **SILENT)
+    assert 7 in bags(make(after_accounts(make, service, seen)))
+
+
+def test_a_url_of_our_own_that_changes_answers_requests_for_it_anew(make, ready):
+    url = "https://10.8.0.80/cloud-keystone"
+    one, other = (tasks(make(each))["accounts"] for each in (ready, behind(ready, public=url)))
+    assert one.digest != other.digest
 
 
 def test_the_administrator_is_told_the_url_of_the_ingress(charm, ready):

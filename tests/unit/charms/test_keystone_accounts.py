@@ -9,6 +9,8 @@ import urllib.error
 
 import pytest
 
+from charmkit.interfaces import keystone_resources
+
 SCRIPT = pathlib.Path(__file__).parents[3] / "charms/keystone-k8s/src/templates/accounts.py"
 
 
@@ -339,7 +341,7 @@ def test_a_client_gets_a_domain_with_an_administrator(accounts):
 def test_each_client_hears_what_came_of_its_own_request(accounts):
     made = accounts.make(Keystone(), wish(resources=[domain_of(), domain_of(app="magnum")]))
     assert [each["return-code"] for each in results(made)] == [0, 0, 0, 0]
-    assert [each["return-code"] for each in results(made, "magnum")] == [0, 1]
+    assert [each["return-code"] for each in results(made, "magnum")] == [0, 2]
     assert made["resources"]["of heat"]["id"] == made["resources"]["of magnum"]["id"] == "request"
 
 
@@ -357,7 +359,7 @@ def test_no_client_takes_over_a_domain_of_somebody_else(accounts, name):
     accounts.make(api, wish(resources=[domain_of(app="magnum", name="other")]))
     api.writes.clear()
     made = accounts.make(api, wish(resources=[domain_of(name=name)]))
-    assert results(made)[-1]["return-code"] == 1
+    assert results(made)[-1]["return-code"] == accounts.NOT_YET
     assert results(made)[-1]["value"]["error"] == f"domain {name} is not one that heat made"
     assert api.writes == []
 
@@ -369,17 +371,61 @@ def test_no_client_takes_over_a_domain_of_somebody_else(accounts, name):
         (("make", {}), "unknown operation: make"),
         (("create_user", {"name": "x", "domain": HERE}), f"cannot resolve {HERE}: no such result"),
         (("create_project", {"name": "x"}), "create_project: missing parameter 'domain'"),
-        (
-            ("grant_role", {"role": "admin", "user": "admin-user", "user_domain": "default"}),
-            "domain default is not one that heat made",
-        ),
     ],
 )
-def test_a_wrong_operation_is_refused_by_name(accounts, operation, reason):
+def test_a_wrong_operation_is_refused_for_good(accounts, operation, reason):
     api = Keystone()
     made = accounts.make(api, wish(resources=[asked(operation, ("create_role", {"name": "r"}))]))
     (only,) = results(made)
     assert (only["return-code"], only["value"]) == (1, {"error": reason})
+
+
+GRANT = {"role": "admin", "user": "admin-user", "user_domain": "default"}
+
+
+@pytest.mark.parametrize(
+    ("operation", "reason"),
+    [
+        (("grant_role", GRANT), "domain default is not one that heat made"),
+        (("show_domain", {"name": "heat"}), "domain heat is not one that heat made"),
+    ],
+)
+def test_what_is_not_there_may_come_yet(accounts, operation, reason):
+    made = accounts.make(Keystone(), wish(resources=[asked(operation)]))
+    (only,) = results(made)
+    assert (only["return-code"], only["value"]) == (2, {"error": reason})
+
+
+def test_what_was_not_there_yet_is_found_when_it_is(accounts):
+    api = Keystone()
+    mine = asked(("show_domain", {"name": "heat"}))
+    assert results(accounts.make(api, wish(resources=[mine])))[0]["return-code"] == 2
+    accounts.make(api, wish(resources=[domain_of()]))
+    assert results(accounts.make(api, wish(resources=[mine])))[0]["return-code"] == 0
+
+
+@pytest.mark.parametrize(("status", "code"), [(400, 1), (403, 2), (404, 2), (409, 2)])
+def test_what_keystone_objects_to_is_the_client_s_alone(accounts, client, api, status, code):
+    api.answers["GET", "/roles?"] = (200, {}, {"roles": []})
+    api.answers["POST", "/roles"] = (status, {}, {"error": {"message": "the word is s3cret"}})
+    operations = [{"name": "create_role", "params": {"name": "x" * 300}}]
+    (only,) = accounts.Resources(client, "heat").run(operations)
+    assert only["return-code"] == code
+    assert only["value"]["error"].startswith(f"create_role: Keystone answers HTTP Error {status}")
+    assert "s3cret" not in json.dumps(only)
+
+
+@pytest.mark.parametrize("status", [401, 500])
+def test_what_is_no_fault_of_a_client_fails_everything(accounts, client, api, monkeypatch, status):
+    monkeypatch.setattr(accounts, "PATIENCE", 0)
+    api.answers["GET", "/roles?"] = (status, {}, {})
+    with pytest.raises(urllib.error.HTTPError):
+        accounts.Resources(client, "heat").run([{"name": "create_role", "params": {"name": "x"}}])
+
+
+def test_script_and_interface_mean_the_same_by_their_codes(accounts):
+    for name in ("DONE", "REFUSED", "NOT_YET"):
+        assert getattr(accounts, name) == getattr(keystone_resources, name)
 
 
 def test_nobody_is_given_a_role_outside_of_the_client_s_domains(accounts):

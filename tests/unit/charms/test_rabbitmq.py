@@ -146,16 +146,18 @@ def test_a_unit_tells_whether_it_is_a_member(charm, service):
 
 
 def test_the_broker_knows_passwords_by_their_salted_hash(charm):
-    hashed = base64.b64decode(charm.rabbit.password_hash("nova-10", "secret"))
+    hashed = base64.b64decode(charm.clients.password_hash("nova-10", "secret"))
     salt, digest = hashed[:4], hashed[4:]
     assert digest == hashlib.sha256(salt + b"secret").digest()
-    assert charm.rabbit.password_hash("nova-10", "secret") == base64.b64encode(hashed).decode()
-    assert charm.rabbit.password_hash("nova-11", "secret") != base64.b64encode(hashed).decode()
+    assert charm.clients.password_hash("nova-10", "secret") == base64.b64encode(hashed).decode()
+    assert charm.clients.password_hash("nova-11", "secret") != base64.b64encode(hashed).decode()
 
 
 def test_an_account_may_use_its_own_virtual_host_only(charm):
     other = {**CLIENT, "username": "neutron", "vhost": "neutron"}
-    wanted = json.loads(charm.rabbit.definitions(charm.accounts(sees(CLIENT, other)).values()))
+    wanted = json.loads(
+        charm.clients.definitions(charm.clients.accounts(sees(CLIENT, other)).values())
+    )
     allowed = [(each["user"], each["vhost"]) for each in wanted["permissions"]]
     assert allowed == [("nova-10", "nova"), ("neutron-11", "neutron")]
     assert [each["name"] for each in wanted["vhosts"]] == ["neutron", "nova"]

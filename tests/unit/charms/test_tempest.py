@@ -6,6 +6,7 @@ import json
 import pathlib
 import re
 import stat
+import subprocess
 import sys
 import types
 
@@ -24,6 +25,8 @@ CONFIG = {
     "concurrency": 0,
     "timeout": 300,
 }
+
+PARAMS = {"profile": "smoke", "regex": "", "dashboard-url": ""}
 
 
 @pytest.fixture
@@ -99,7 +102,7 @@ class Cloud:
 
 @pytest.fixture
 def order(tempest, snapshot):
-    return tempest.order(snapshot, {"profile": "smoke", "regex": ""})
+    return tempest.order(snapshot, PARAMS)
 
 
 def test_the_results_storage_is_given_to_the_tests(tempest, snapshot):
@@ -120,7 +123,7 @@ def test_an_order_names_the_account_and_the_tests(order, tempest):
 
 def test_there_is_no_order_without_an_account(tempest, snapshot):
     lost = dataclasses.replace(snapshot, own_secrets={})
-    assert tempest.order(lost, {"profile": "smoke", "regex": ""}) is None
+    assert tempest.order(lost, PARAMS) is None
 
 
 @pytest.mark.parametrize(
@@ -151,6 +154,36 @@ def test_what_is_not_in_the_catalogue_is_not_tested(validate, order):
     made = validate.configuration(order, Cloud(types=("compute", "image", "network")))
     available = made["service_available"]
     assert (available["nova"], available["cinder"], available["swift"]) == (True, False, False)
+
+
+def test_a_dashboard_is_tested_where_its_address_is_told(validate, tempest, snapshot):
+    url = "https://10.64.0.3/"
+    order = tempest.order(snapshot, {**PARAMS, "dashboard-url": url})
+    made = validate.configuration(order, Cloud())
+    assert made["service_available"]["horizon"] is True
+    assert made["dashboard"] == {"dashboard_url": url}, "a certificate is always verified"
+
+
+def test_without_a_dashboard_its_tests_are_skipped(validate, order):
+    made = validate.configuration(order, Cloud())
+    assert (made["service_available"]["horizon"], made["dashboard"]) == (False, {})
+
+
+OPEN = "import sys, urllib.request; urllib.request.build_opener().open(sys.argv[1])"
+
+
+@pytest.mark.parametrize(("authority_file", "status"), [("ca.pem", 0), ("other.pem", 1)])
+def test_tests_trust_the_cloud_s_authority_and_no_other(
+    validate, order, tmp_path, api, authority, authority_file, status
+):
+    """As the dashboard's test opens its pages: without a word on whom to trust."""
+    api.answers["GET", "/"] = (200, {}, {})
+    given = {**order, "ca_file": str(authority / authority_file)}
+    done = subprocess.run(
+        [sys.executable, "-c", OPEN, api.url + "/"],
+        env=validate.environment(given, tmp_path), capture_output=True, text=True,
+    )  # fmt: skip
+    assert (done.returncode, "CERTIFICATE_VERIFY_FAILED" in done.stderr) == (status, bool(status))
 
 
 def test_the_first_public_image_and_external_network_are_taken(validate, order):

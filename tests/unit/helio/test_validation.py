@@ -1,3 +1,5 @@
+import types
+
 import jubilant
 import pytest
 
@@ -10,14 +12,23 @@ RESULTS = {
 }  # fmt: skip
 
 
-class Tempest:
-    """Runs the action, or fails as Juju does."""
+URL = "https://10.64.0.3/"
 
-    def __init__(self, outcome):
+
+class Tempest:
+    """Runs the action, or fails as Juju does; may have a dashboard beside it."""
+
+    def __init__(self, outcome, *others):
         self.outcome = outcome
+        self.apps = others
         self.asked = []
 
+    def status(self):
+        return types.SimpleNamespace(apps=dict.fromkeys(self.apps))
+
     def run(self, unit, action, params=None, *, wait=None):
+        if (unit, action) == ("horizon/leader", "get-dashboard-url"):
+            return jubilant.Task(id="2", status="completed", results={"url": URL})
         self.asked.append((unit, action, dict(params), wait))
         if isinstance(self.outcome, Exception):
             raise self.outcome
@@ -37,9 +48,15 @@ def test_a_good_run_is_told_with_the_reasons_of_what_was_skipped():
     assert report.counts == {"passed": 88, "failed": 0, "skipped": 9}
     assert report.skips == ("7 x no swift", "2 x fewer than 2 computes")
     assert report.failures == ()
-    assert tempest.asked == [
-        ("tempest/leader", "validate", {"profile": "smoke", "regex": ""}, PROFILES["smoke"])
-    ]
+    params = {"profile": "smoke", "regex": "", "dashboard-url": ""}
+    assert tempest.asked == [("tempest/leader", "validate", params, PROFILES["smoke"])]
+
+
+def test_a_dashboard_is_tested_too():
+    tempest = Tempest(RESULTS, "horizon")
+    validate(tempest, "smoke", "")
+    [(_, _, params, _)] = tempest.asked
+    assert params["dashboard-url"] == URL
 
 
 def test_failed_tests_are_named():

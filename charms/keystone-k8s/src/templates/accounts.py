@@ -26,6 +26,7 @@ import urllib.parse
 import urllib.request
 
 OWNER = "helio_owner"  # property of a domain: the application that asked for it
+DONE, REFUSED, NOT_YET = 0, 1, 2  # what operations return; what is not yet is tried again
 PATIENCE = 60  # seconds that the API may take to come back, from a restarting database say
 
 
@@ -230,6 +231,19 @@ def make_entry(api, entry):
 class RefusedError(Exception):
     """An operation that a client may not ask for, or that refers to nothing."""
 
+    code = REFUSED
+
+
+class NotYetError(RefusedError):
+    """An operation that cannot be done as things are now: they may change without the client."""
+
+    code = NOT_YET
+
+
+# What Keystone objects to in an operation. Anything else is no fault of the client's: a database
+# that does not answer, an account of ours that is refused. Then all is tried again.
+OBJECTIONS = {400: RefusedError, 403: NotYetError, 404: NotYetError, 409: NotYetError}
+
 
 class Resources:
     """Carries out the operations of one client, who may only touch domains of its own.
@@ -250,10 +264,10 @@ class Resources:
             try:
                 value = self._run(each["name"], each["params"])
             except RefusedError as error:
-                answer = {"return-code": 1, "value": {"error": str(error)}}
+                answer = {"return-code": error.code, "value": {"error": str(error)}}
             else:
                 self._made.setdefault(each["name"], []).append(value)
-                answer = {"return-code": 0, "value": value}
+                answer = {"return-code": DONE, "value": value}
             results.append({"name": each["name"], **answer})
             if answer["return-code"]:
                 break
@@ -268,6 +282,11 @@ class Resources:
             return action(known)
         except KeyError as error:
             raise RefusedError(f"{name}: missing parameter {error}") from error
+        except urllib.error.HTTPError as error:
+            if error.code not in OBJECTIONS:
+                raise
+            error.close()  # unread: clients see the reason, and the body may quote a parameter
+            raise OBJECTIONS[error.code](f"{name}: Keystone answers {error}") from error
 
     def _resolve(self, value):
         """Give what `{{ create_domain[0].id }}` refers to; other values as they are."""
@@ -285,14 +304,14 @@ class Resources:
         for each in self._api.list("domains"):
             if wanted in (each["id"], each["name"]) and each.get(OWNER) == self._app:
                 return each
-        raise RefusedError(f"domain {wanted} is not one that {self._app} made")
+        raise NotYetError(f"domain {wanted} is not one that {self._app} made")
 
     def _one(self, kind, wanted, domain):
         """Give the user or project with this id or name in a domain."""
         items = self._api.list(kind, domain_id=domain["id"])
         found = next((each for each in items if wanted in (each["id"], each["name"])), None)
         if found is None:
-            raise RefusedError(f"no such item in {kind} of domain {domain['name']}: {wanted}")
+            raise NotYetError(f"no such item in {kind} of domain {domain['name']}: {wanted}")
         return found
 
     def _create_role(self, params):
@@ -302,7 +321,7 @@ class Resources:
         name = params["name"]
         domains = self._api.list("domains")
         if any(each["name"] == name and each.get(OWNER) != self._app for each in domains):
-            raise RefusedError(f"domain {name} is not one that {self._app} made")
+            raise NotYetError(f"domain {name} is not one that {self._app} made")
         id_ = ensure(self._api, "domains", {"name": name}, {OWNER: self._app, "enabled": True})
         return {"id": id_, "name": name}
 
@@ -345,7 +364,7 @@ class Resources:
         roles = self._api.list("roles")
         found = [each["id"] for each in roles if params["role"] in (each["id"], each["name"])]
         if not found:
-            raise RefusedError(f"no such role: {params['role']}")
+            raise NotYetError(f"no such role: {params['role']}")
         if "project" in params:
             domain = self._domain(params["project_domain"])
             target = self._one("projects", params["project"], domain)

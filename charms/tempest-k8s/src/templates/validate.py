@@ -1,8 +1,9 @@
 """Test a cloud with Tempest and say what came of it.
 
 Reads one JSON object from standard input: `account` (`auth_url`, `region`, `username`, `password`,
-`domain`, `project`), `ca_file`, `results` (a folder), `profile`, `select` and `regex` (which
-tests), `image`, `image_user`, `external_network`, `flavor_memory`, `concurrency`, `timeout`.
+`domain`, `project`), `ca_file`, `dashboard_url` ("": there is none), `results` (a folder),
+`profile`, `select` and `regex` (which tests), `image`, `image_user`, `external_network`,
+`flavor_memory`, `concurrency`, `timeout`.
 Prints JSON: counts `passed`, `failed`, `skipped`; `seconds`; `folder`; `failures`, names; `skips`,
 reason → names. Runs in the workload container, in Tempest's environment.
 """
@@ -29,7 +30,6 @@ SERVICES = {
     "neutron": ("network",),
     "cinder": ("block-storage", "volumev3"),
     "swift": ("object-store",),
-    "horizon": (),
 }
 """Service by Tempest's name → its types in the catalogue."""
 
@@ -144,6 +144,7 @@ def configuration(order, cloud):
     small = ensure_flavor(cloud, f"tempest-{memory}", memory)
     large = ensure_flavor(cloud, f"tempest-{memory + 64}", memory + 64)
     hypervisors = count_hypervisors(cloud)
+    dashboard = order["dashboard_url"]
     return {
         "auth": {
             "admin_username": account["username"],
@@ -201,7 +202,12 @@ def configuration(order, cloud):
         },
         "volume": {"volume_size": 1, "build_timeout": timeout, "max_microversion": "latest"},
         "volume-feature-enabled": {"backup": False},
-        "service_available": {name: cloud.has(types) for name, types in SERVICES.items()},
+        # It stands in no catalogue.
+        "dashboard": {"dashboard_url": dashboard} if dashboard else {},
+        "service_available": {
+            **{name: cloud.has(types) for name, types in SERVICES.items()},
+            "horizon": bool(dashboard),
+        },
     }
 
 
@@ -225,6 +231,18 @@ def expression(order):
     return f"^(?=.*(?:{order['select']}))(?=.*(?:{order['regex']}))"
 
 
+def environment(order, work):
+    """Give the variables of the tests."""
+    return {
+        **os.environ,
+        "HOME": str(work),
+        "OS_TEST_TIMEOUT": "1800",
+        # The dashboard's test asks with Python's own means, which no option of Tempest tells whom
+        # to trust.
+        "SSL_CERT_FILE": order["ca_file"],
+    }
+
+
 def run(order, folder, work):
     """Run the tests in a working folder; leave their stream of results in `folder`."""
     package = pathlib.Path(__import__("tempest").__file__).parent
@@ -242,7 +260,7 @@ def run(order, folder, work):
         subprocess.run(
             [str(pathlib.Path(sys.executable).parent / "tempest"), "run", *arguments],
             cwd=work,
-            env={**os.environ, "HOME": str(work), "OS_TEST_TIMEOUT": "1800"},
+            env=environment(order, work),
             stdout=results,
             stderr=log,
             check=False,

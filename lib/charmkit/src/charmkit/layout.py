@@ -66,12 +66,14 @@ class Probe:
         check: Name of its check.
         command: The command; exit 0 means that it answers.
         patience: Seconds that it may take after its start.
+        until_answered: Machines: whether one answer is enough, see `service.Check`.
     """
 
     process: str
     check: str
     command: str
     patience: float
+    until_answered: bool = False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -202,6 +204,7 @@ def lay_out(
                 check=name,
                 command=probes[process.name],
                 patience=process.check.patience,
+                until_answered=process.check.until_answered,
             )
             for name, process in check_names(service).items()
             if process.check

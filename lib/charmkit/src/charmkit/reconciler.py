@@ -211,7 +211,7 @@ class Reconciler(ops.Object):
         target = self._target(made.workload)
         if reason := workload.refused(target, made.workload):
             return Status("blocked", reason)
-        silent = target.silent(made.workload)
+        silent = workload.silent(target, made.workload)
         return workload.offline(silent) if silent else made.status
 
     def _target(self, wanted: layout.Workload) -> Target:

@@ -123,6 +123,10 @@ class Check:
         timeout: Seconds that one may take.
         threshold: Failures in a row that take the unit out of service.
         patience: Seconds that a started process may take before it answers.
+        until_answered: Machines: ask only until it has answered once with what it starts with at
+            present. For a probe that needs others to be there: the process finds them again by
+            itself, and nothing tells our unit when, so a status that says they are away stays
+            when they are back.
     """
 
     command: str
@@ -130,6 +134,7 @@ class Check:
     timeout: float = 4.5  # less than the period, as Pebble asks; a busy machine is no dead one
     threshold: int = 3
     patience: float = 120
+    until_answered: bool = False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -202,6 +207,8 @@ class Task:
         facts: Whether it prints a JSON value which is to be recorded: `values["facts"][name]`.
             The record stands in the peer databag, so it MUST NOT contain a secret. For tasks of
             the leader only.
+        again: Whether it is run although it was done with this input: what it left undone may go
+            well now.
         on: Who runs it. What every `unit` runs is recorded where it ran, and nobody waits for
             it; such a task needs no peer relation.
     """
@@ -217,6 +224,7 @@ class Task:
     timeout: float = 600
     when: typing.Literal["before-start", "online"] = "before-start"
     facts: bool = False
+    again: bool = False
     on: typing.Literal["leader", "unit"] = "leader"
 
     @property

@@ -188,6 +188,11 @@ class Snapshot:
         """Give the peer relation, or None before Juju has made it."""
         return self.relation(PEERS)
 
+    def host(self, number: int) -> str:
+        """Give the long host name of the unit of our application with this number; for pods."""
+        domain = self.addresses.unit_name.partition(".")[2]
+        return f"{self.app}-{number}.{domain}"
+
     @property
     def is_leaving(self) -> bool:
         """Tell whether this unit is being taken away.

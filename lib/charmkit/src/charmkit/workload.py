@@ -74,6 +74,8 @@ def apply(
     silent = _start(target, workload, state, show)
     if workload.units:
         state.set("online", {"yes": not silent})
+        answered = {each.process: each.digest for each in workload.units}
+        state.set("answered", {name: answered[name] for name in answered if name not in silent})
     if not silent:
         done |= _run_tasks(target, workload, "online", state, recorded, show)
     return Outcome(done=done, status=offline(silent) if silent else None)
@@ -82,6 +84,11 @@ def apply(
 def offline(silent: Sequence[str]) -> Status:
     """Give the status of a unit whose processes run but do not answer."""
     return Status("waiting", f"waiting for an answer of: {', '.join(silent)}")
+
+
+def silent(target: Target, workload: Workload) -> Sequence[str]:
+    """Name the processes that do not run, or do not answer and are still to be asked."""
+    return target.silent(_still_asked(workload, _State(target)) if workload.units else workload)
 
 
 def was_online(target: Target) -> bool:
@@ -213,7 +220,7 @@ def _run_tasks(
         recorded_here = (
             task.on == "unit" or known.get("digest") == task.digest or not (known or task.facts)
         )
-        if not (done_here and recorded_here):
+        if task.again or not (done_here and recorded_here):
             show(task.message)
             output = _run(target, task)
             known = _record(task)
@@ -276,7 +283,21 @@ def _start(
         # Also without an answer: then the check fails, and its recovery brings us back here.
         target.install_checks(workload)
     # A new check has not looked yet, so only on machines, which have none, there is more to ask.
-    return target.silent(workload) if silent is None or workload.units else silent
+    if workload.units:
+        return target.silent(_still_asked(workload, state))
+    return target.silent(workload) if silent is None else silent
+
+
+def _still_asked(workload: Workload, state: _State) -> Workload:
+    """Give the workload without the probes of which one answer was enough."""
+    answered = state.get("answered")
+    digests = {unit.process: unit.digest for unit in workload.units}
+    probes = tuple(
+        probe
+        for probe in workload.probes
+        if not (probe.until_answered and answered.get(probe.process) == digests[probe.process])
+    )
+    return dataclasses.replace(workload, probes=probes)
 
 
 def _wait(target: Target, workload: Workload) -> Sequence[str]:

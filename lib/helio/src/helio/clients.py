@@ -21,6 +21,7 @@ from helio.waiting import last_line
 IDENTITY = "keystone"
 AUTHORITY = "self-signed-certificates"
 CLOUD = "helio"  # the administrator's name in clouds.yaml: `openstack --os-cloud helio`
+DASHBOARD = "horizon"
 DEMO = "demo"  # the name of the user that `helio configure` makes
 
 
@@ -40,6 +41,14 @@ class Actions(Protocol):
 
     def show_secret(self, identifier: str, *, reveal: Literal[True]) -> jubilant.RevealedSecret:
         """Return a secret with its content."""
+        ...
+
+
+class Model(Actions, Protocol):
+    """Knows its applications too."""
+
+    def status(self) -> jubilant.Status:
+        """Return the status of the model."""
         ...
 
 
@@ -270,6 +279,17 @@ def _login(account: Account) -> dict[str, Any]:
     scope = {"project": {"name": account.project, "domain": {"name": account.project_domain}}}
     identity = {"methods": ["password"], "password": {"user": user}}
     return {"auth": {"identity": identity, "scope": scope}}
+
+
+def dashboard_url(juju: Model) -> str | None:
+    """Ask for the dashboard's address; None if the cloud has none.
+
+    Raises:
+        HelioError: the dashboard cannot tell.
+    """
+    if DASHBOARD not in juju.status().apps:
+        return None
+    return act(juju, DASHBOARD, "get-dashboard-url").get("url", "")
 
 
 def act(

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import jubilant
 
-from helio.clients import Actions
+from helio.clients import Model, dashboard_url
 from helio.host import HelioError
 from helio.waiting import last_line
 
@@ -38,8 +38,8 @@ class Report:
     problem: str | None
 
 
-def validate(juju: Actions, profile: str, regex: str) -> Report:
-    """Run a profile and return what came of it.
+def validate(juju: Model, profile: str, regex: str) -> Report:
+    """Run a profile and return what came of it; the dashboard is tested if there is one.
 
     Args:
         juju: Drives the model of the control plane.
@@ -47,10 +47,10 @@ def validate(juju: Actions, profile: str, regex: str) -> Report:
         regex: Only tests whose name it finds; empty: all of the profile.
 
     Raises:
-        HelioError: the tests could not be run.
+        HelioError: the tests could not be run, or the dashboard cannot tell where it is.
     """
     problem = None
-    params = {"profile": profile, "regex": regex}
+    params = {"profile": profile, "regex": regex, "dashboard-url": dashboard_url(juju) or ""}
     unit = f"{APPLICATION}/leader"
     try:
         results = juju.run(unit, "validate", params, wait=PROFILES[profile]).results

@@ -64,7 +64,7 @@ class Ingress:
 
     Attributes:
         url: Without a slash at its end. "" while the provider has not told it: an API serves at
-            its own address until then, and nothing waits.
+            its own address until then, and is active. Only Keystone lets its clients wait.
     """
 
     url: str

@@ -42,6 +42,10 @@ OPERATIONS = (
 
 READY = "ready"
 
+DONE, REFUSED, NOT_YET = 0, 1, 2
+"""What an operation returns. `REFUSED`: it cannot be done as it was asked for. `NOT_YET`: it
+cannot be done as things are now, and is tried again; to a client both are failures."""
+
 # --- the wire ----------------------------------------------------------------------------------
 
 
@@ -60,7 +64,7 @@ class ProviderBag:
     """Application bag of the provider.
 
     `response` is JSON: `id` and `tag` of the request, and `ops`, a list of `name`, `return-code`
-    (0 is success) and `value`, an object or, of `list_endpoint`, a list.
+    (0 is success, see `DONE`) and `value`, an object or, of `list_endpoint`, a list.
     """
 
     status: str | None = None
@@ -150,7 +154,7 @@ class Requirer:
             return None
         results: dict[str, list[typing.Any]] = {}
         for each in answer.get("ops", ()):
-            if each.get("return-code") != 0:
+            if each.get("return-code") != DONE:
                 return None
             results.setdefault(each["name"], []).append(each.get("value"))
         try:
@@ -178,7 +182,7 @@ class Requirer:
         if answer.get("id") != self._id:
             return None
         for each in answer.get("ops", ()):
-            if each.get("return-code") != 0:
+            if each.get("return-code") != DONE:
                 value = each.get("value")
                 error = typing.cast("dict[str, object]", value if isinstance(value, dict) else {})
                 return str(error.get("error") or f"{each.get('name')} failed")
@@ -334,6 +338,17 @@ class Provider:
         )
 
 
+def is_to_be_tried_again(results: Mapping[str, Mapping[str, typing.Any]]) -> bool:
+    """Tell whether an operation failed for a reason that may go away.
+
+    Args:
+        results: As `Provider.respond` takes them.
+    """
+    return any(
+        each["return-code"] == NOT_YET for result in results.values() for each in result["ops"]
+    )
+
+
 def _asked(relation: RelationData) -> dict[str, typing.Any]:
     found = _base.from_json(_base.parse(RequirerBag, relation.remote_app).request)
     return typing.cast("dict[str, typing.Any]", found) if isinstance(found, dict) else {}
@@ -370,7 +385,7 @@ def provider_side(local_app: Bag, local_unit: Bag) -> _base.RemoteSide:
     if not asked:
         return _base.RemoteSide(app_bag={"status": READY})
     results = [
-        {"name": each["name"], "return-code": 0, "value": _value(each["name"])}
+        {"name": each["name"], "return-code": DONE, "value": _value(each["name"])}
         for each in asked["ops"]
     ]
     response = {"id": asked["id"], "tag": asked["tag"], "ops": results}

@@ -9,8 +9,6 @@ from helio.host import HelioError
 from helio.report import show_json, show_table
 from helio.settings import Settings
 
-APPLICATION = "horizon"
-
 
 @click.command()
 @click.option(
@@ -31,9 +29,9 @@ def dashboard(user: str, style: str) -> None:
 
 def _describe(found: Settings, user: str) -> dict[str, str]:
     juju = Engine(found).connect()
-    if APPLICATION not in juju.status().apps:
+    url = clients.dashboard_url(juju)
+    if url is None:
         raise HelioError("cannot show the dashboard: there is none; run: helio enable horizon")
-    url = clients.act(juju, APPLICATION, "get-dashboard-url").get("url", "")
     account = clients.choose(clients.accounts(juju, logged_host(found), found), user)
     return {
         "url": url,
