@@ -1,6 +1,5 @@
 """Keystone: its keys, its accounts and what it tells its clients. Pure; no Juju, no Pebble."""
 
-import dataclasses
 import json
 from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
@@ -285,10 +284,7 @@ def offers(snapshot: Snapshot, seen: Values) -> Iterator[Publication]:
     yield RESOURCES.respond(snapshot, facts.get("resources", {}))
     yield CLIENTS.respond(
         snapshot,
-        (
-            dataclasses.replace(account, user_id=facts["users"][account.username]["id"])
-            for account in _existing(services, facts["users"])
-        ),
+        _existing(services, facts["users"]),
         cloud=keystone.Cloud(
             internal_url=seen["internal_url"],
             public_url=seen["public_url"],
@@ -300,6 +296,7 @@ def offers(snapshot: Snapshot, seen: Values) -> Iterator[Publication]:
             admin_project=keystone.Named(ADMIN, facts["admin_project"]),
             admin_user=keystone.Named(ADMIN, facts["admin_user"]),
         ),
+        user_ids={name: user["id"] for name, user in facts["users"].items()},
     )
     yield CREDENTIALS.respond(
         snapshot,
@@ -308,9 +305,9 @@ def offers(snapshot: Snapshot, seen: Values) -> Iterator[Publication]:
             internal_url=seen["internal_url"],
             public_url=seen["public_url"],
             region=region,
-            user_domain=keystone_credentials.Named(SERVICE_DOMAIN, domain),
-            project=keystone_credentials.Named(SERVICE_PROJECT, project),
-            project_domain=keystone_credentials.Named(SERVICE_DOMAIN, domain),
+            user_domain=keystone.Named(SERVICE_DOMAIN, domain),
+            project=keystone.Named(SERVICE_PROJECT, project),
+            project_domain=keystone.Named(SERVICE_DOMAIN, domain),
         ),
     )
 
