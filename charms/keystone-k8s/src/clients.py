@@ -4,7 +4,6 @@ Clients start anew when Keystone's address changes, so what they hear first shal
 nobody has been told an address, nobody is while an integrated entry point has not told its URL.
 """
 
-import dataclasses
 from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
 
@@ -58,10 +57,7 @@ def offers(snapshot: Snapshot, seen: Values) -> Iterator[Publication]:
     yield keystone.RESOURCES.respond(snapshot, facts.get("resources", {}))
     yield keystone.CLIENTS.respond(
         snapshot,
-        (
-            dataclasses.replace(account, user_id=facts["users"][account.username]["id"])
-            for account in _existing(services, facts["users"])
-        ),
+        _existing(services, facts["users"]),
         cloud=identity.Cloud(
             internal_url=seen["internal_url"],
             public_url=seen["public_url"],
@@ -73,6 +69,7 @@ def offers(snapshot: Snapshot, seen: Values) -> Iterator[Publication]:
             admin_project=identity.Named(keystone.ADMIN, facts["admin_project"]),
             admin_user=identity.Named(keystone.ADMIN, facts["admin_user"]),
         ),
+        user_ids={name: user["id"] for name, user in facts["users"].items()},
     )
     yield keystone.CREDENTIALS.respond(
         snapshot,

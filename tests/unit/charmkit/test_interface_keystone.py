@@ -64,7 +64,8 @@ def asked(**facts):
 
 def respond(snapshot):
     accounts = [PROVIDER.account(snapshot, each) for each in PROVIDER.requests(snapshot)]
-    return PROVIDER.respond(snapshot, accounts, cloud=CLOUD)
+    ids = {account.username: "u1" for account in accounts}
+    return PROVIDER.respond(snapshot, accounts, cloud=CLOUD, user_ids=ids)
 
 
 def delivered(publication):
@@ -203,6 +204,11 @@ def test_urls_are_also_told_in_parts():
     )
 
 
+def test_a_client_is_told_the_id_of_its_account():
+    bag, _ = delivered(respond(server_sees(asked())))
+    assert (bag["service-user-id"], bag["service-domain-id"]) == ("u1", "d1")
+
+
 def test_no_password_is_in_keystone_s_bag():
     bag, secrets = delivered(respond(server_sees(asked())))
     assert secrets["secret:account"]["password"] not in json.dumps(bag)
@@ -288,9 +294,9 @@ def credentials(snapshot):
         internal_url=CLOUD.internal_url,
         public_url=CLOUD.public_url,
         region="RegionOne",
-        user_domain=keystone_credentials.Named("service_domain"),
-        project=keystone_credentials.Named("services", "p1"),
-        project_domain=keystone_credentials.Named("service_domain"),
+        user_domain=keystone.Named("service_domain"),
+        project=keystone.Named("services", "p1"),
+        project_domain=keystone.Named("service_domain"),
     )
     return GIVER.respond(snapshot, accounts, cloud=cloud)
 

@@ -5,7 +5,6 @@ import functools
 import http.server
 import importlib.util
 import json
-import pathlib
 import shutil
 import ssl
 import subprocess
@@ -13,16 +12,18 @@ import sys
 import threading
 import types
 
+import plans
 import pytest
 
+from charmkit import plan
 from charmkit.interfaces import keystone, mysql_client, rabbitmq
-
-CHARMS = pathlib.Path(__file__).parents[3] / "charms"
+from charmkit.service import Service
+from charmkit.templates import Templates
 
 
 @functools.cache
 def _load(charm):
-    source = CHARMS / charm / "src"
+    source = plans.CHARMS / charm / "src"
     siblings = [path.stem for path in source.glob("*.py") if path.stem != "charm"]
     before = {name: sys.modules.pop(name, None) for name in siblings}
     sys.path.insert(0, str(source))
@@ -145,6 +146,26 @@ def broker():
         tls=True,
         tls_ca="authority of the broker",
     )
+
+
+@pytest.fixture
+def make_plan(load_charm, with_needs, account, certificate, make_database):
+    """Plan for a charm's snapshot; its needs read what every API has, and what is given."""
+
+    def make(charm, snapshot, **needs):
+        found = vars(load_charm(charm)).values()
+        [service] = [each for each in found if isinstance(each, Service)]
+        shared = {
+            "database": make_database(snapshot.app),
+            "certificates": certificate,
+            "identity_service": account,
+            "receive_ca_cert": None,
+            "cache": None,
+        }
+        templates = Templates(plans.CHARMS / charm / "src/templates")
+        return plan.make(with_needs(service, **(shared | needs)), snapshot, templates)
+
+    return make
 
 
 # --- an API over TLS ---------------------------------------------------------------------------

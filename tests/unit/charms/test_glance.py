@@ -1,19 +1,16 @@
 """The charm glance-k8s: plans, from a snapshot."""
 
-import configparser
 import dataclasses
 import json
-import pathlib
 
+import plans
 import pytest
+from plans import configured, files
 
 from charmkit import plan
 from charmkit.interfaces import ceph_client
-from charmkit.spec import PEERS, Addresses, ContainerState, RelationData, Snapshot
-from charmkit.templates import Templates
+from charmkit.spec import PEERS, ContainerState, RelationData
 
-FOLDER = pathlib.Path(__file__).parents[3] / "charms/glance-k8s"
-CONFIG = "/etc/glance/glance-api.conf"
 CEPH = ceph_client.Ceph(
     monitors=("10.9.0.11", "10.9.0.12"),
     user="glance",
@@ -24,51 +21,22 @@ CEPH = ceph_client.Ceph(
 
 
 @pytest.fixture
-def make(load_charm, with_needs, account, certificate, make_database):
+def make(make_plan):
     """Plan for a snapshot, with Ceph or without."""
 
     def make(snapshot, ceph=None, cache=None):
-        service = with_needs(
-            load_charm("glance-k8s").GLANCE,
-            database=make_database("glance"),
-            certificates=certificate,
-            identity_service=account,
-            receive_ca_cert=None,
-            ceph=ceph,
-            cache=cache,
-        )
-        return plan.make(service, snapshot, Templates(FOLDER / "src/templates"))
+        return make_plan("glance-k8s", snapshot, ceph=ceph, cache=cache)
 
     return make
 
 
 @pytest.fixture
 def ready():
-    endpoints = ("database", "certificates", "identity-service", "image-service")
-    relations = {name: (RelationData(id=i, endpoint=name),) for i, name in enumerate(endpoints)}
-    return Snapshot(
-        app="glance",
-        unit="glance/0",
-        is_leader=True,
-        optional=frozenset({"receive-ca-cert", "ceph", "cache"}),
-        config={"debug": False, "region": "RegionOne", "workers": 0, "ceph-pool-replicas": 0},
-        relations={**relations, PEERS: (RelationData(id=9, endpoint=PEERS),)},
-        addresses=Addresses(
-            unit_ip="10.0.0.6", unit_name="glance-0.test", service_name="glance.cloud.svc"
-        ),
-        containers={"glance": ContainerState(can_connect=True)},
-        entropy=b"g" * 32,
-    )
-
-
-def files(made):
-    return {each.path: each for each in made.workload.files}
+    return plans.sees("glance-k8s")
 
 
 def conf(made):
-    parser = configparser.ConfigParser(interpolation=None)
-    parser.read_string(files(made)[CONFIG].text)
-    return parser
+    return plans.conf(made, "/etc/glance/glance-api.conf")
 
 
 def with_record(snapshot, task, inputs=()):
@@ -171,10 +139,9 @@ def test_clients_hear_that_glance_is_ready_when_it_answers(make, ready):
 def test_copies_are_asked_of_ceph_only_if_an_operator_says_so(load_charm, ready):
     pools = load_charm("glance-k8s").glance.CEPH.pools
     assert pools(ready)[0].replicas == 0
-    config = {**ready.config, "ceph-pool-replicas": 2}
-    [pool] = pools(dataclasses.replace(ready, config=config))
+    [pool] = pools(configured(ready, ceph_pool_replicas=2))
     assert (pool.name, pool.group, pool.replicas) == ("glance", "images", 2)
 
 
 def test_charm_py_stays_short():
-    assert len((FOLDER / "src/charm.py").read_text().splitlines()) < 70
+    assert len((plans.CHARMS / "glance-k8s/src/charm.py").read_text().splitlines()) < 70

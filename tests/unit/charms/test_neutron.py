@@ -1,18 +1,12 @@
 """The charm neutron-k8s: plans, from a snapshot."""
 
-import configparser
-import dataclasses
-import pathlib
-
+import plans
 import pytest
 import yaml
+from plans import configured, files
 
-from charmkit import plan
 from charmkit.interfaces import ovsdb_cms
-from charmkit.spec import PEERS, Addresses, ContainerState, RelationData, Snapshot
-from charmkit.templates import Templates
 
-FOLDER = pathlib.Path(__file__).parents[3] / "charms/neutron-k8s"
 PROCESSES = ("neutron-api", "neutron-periodic-workers", "neutron-ovn-maintenance-worker")
 OVN = ovsdb_cms.Databases(
     northbound="ssl:ovn-0:6641,ssl:ovn-1:6641",
@@ -22,53 +16,17 @@ OVN = ovsdb_cms.Databases(
 
 
 @pytest.fixture
-def make(load_charm, with_needs, account, certificate, make_database, broker):
-    service = with_needs(
-        load_charm("neutron-k8s").NEUTRON,
-        database=make_database("neutron"),
-        amqp=broker,
-        certificates=certificate,
-        identity_service=account,
-        ovsdb_cms=OVN,
-        receive_ca_cert=None,
-        cache=None,
-    )
-    return lambda snapshot: plan.make(service, snapshot, Templates(FOLDER / "src/templates"))
+def make(make_plan, broker):
+    return lambda snapshot: make_plan("neutron-k8s", snapshot, amqp=broker, ovsdb_cms=OVN)
 
 
 @pytest.fixture
 def ready():
-    endpoints = ("database", "amqp", "certificates", "identity-service", "ovsdb-cms")
-    relations = {name: (RelationData(id=i, endpoint=name),) for i, name in enumerate(endpoints)}
-    options = yaml.safe_load((FOLDER / "charmcraft.yaml").read_text())["config"]["options"]
-    return Snapshot(
-        app="neutron",
-        unit="neutron/0",
-        is_leader=True,
-        optional=frozenset({"receive-ca-cert", "cache"}),
-        config={name: each["default"] for name, each in options.items()},
-        relations={**relations, PEERS: (RelationData(id=9, endpoint=PEERS),)},
-        addresses=Addresses(
-            unit_ip="10.0.0.6", unit_name="neutron-0.test", service_name="neutron.cloud.svc"
-        ),
-        containers={"neutron": ContainerState(can_connect=True)},
-        entropy=b"n" * 32,
-    )
-
-
-def configured(snapshot, **options):
-    values = {name.replace("_", "-"): value for name, value in options.items()}
-    return dataclasses.replace(snapshot, config={**snapshot.config, **values})
-
-
-def files(made):
-    return {each.path: each.text for each in made.workload.files}
+    return plans.sees("neutron-k8s")
 
 
 def conf(made, process="neutron-api"):
-    parser = configparser.ConfigParser(interpolation=None)
-    parser.read_string(files(made)[f"/etc/neutron/{process}.conf"])
-    return parser
+    return plans.conf(made, f"/etc/neutron/{process}.conf")
 
 
 def test_three_processes_run_and_each_is_probed(make, ready):
@@ -93,9 +51,9 @@ def test_ovn_is_reached_over_tls_by_a_port_with_the_rights_that_neutron_needs(
     assert found["ovn_nb_connection"] == OVN.northbound
     assert found["ovn_sb_connection"] == OVN.southbound_admin
     for database in ("nb", "sb"):
-        assert files(made)[found[f"ovn_{database}_private_key"]] == "key"
-        assert files(made)[found[f"ovn_{database}_certificate"]] == "cert"
-        assert files(made)[found[f"ovn_{database}_ca_cert"]] == "ca"
+        assert files(made)[found[f"ovn_{database}_private_key"]].text == "key"
+        assert files(made)[found[f"ovn_{database}_certificate"]].text == "cert"
+        assert files(made)[found[f"ovn_{database}_ca_cert"]].text == "ca"
 
 
 def test_physical_networks_and_vlans_are_options(make, ready):
@@ -130,7 +88,7 @@ def test_subnets_without_name_servers_get_what_an_operator_says(make, ready):
     ],
 )
 def test_a_wrong_option_is_refused_by_name(make, ready, option, value):
-    made = make(dataclasses.replace(ready, config={**ready.config, option: value}))
+    made = make(configured(ready, **{option: value}))
     assert (made.status.name, made.workload) == ("blocked", None)
     assert made.status.message.startswith(f"{option}: ")
 
@@ -141,11 +99,11 @@ def test_security_groups_are_on(make, ready):
 
 def test_the_rules_give_the_service_reading_and_nothing_else(make, ready):
     made = make(ready)
-    rules = yaml.safe_load(files(made)[conf(made)["oslo_policy"]["policy_file"]])
+    rules = yaml.safe_load(files(made)[conf(made)["oslo_policy"]["policy_file"]].text)
     assert all(name.startswith("get_") for name in rules)
     assert all("(rule:admin_only) or" in rule for rule in rules.values())
     assert all("(rule:service_api)" in rule for rule in rules.values())
 
 
 def test_charm_py_stays_short():
-    assert len((FOLDER / "src/charm.py").read_text().splitlines()) < 60
+    assert len((plans.CHARMS / "neutron-k8s/src/charm.py").read_text().splitlines()) < 60

@@ -1,93 +1,48 @@
 """The charm nova-k8s: plans, from a snapshot."""
 
-import configparser
 import dataclasses
 import json
-import pathlib
 import sys
 import types
 
+import plans
 import pytest
+from plans import files
 
-from charmkit import plan
 from charmkit.interfaces import placement
-from charmkit.spec import PEERS, Addresses, ContainerState, RelationData, Snapshot
-from charmkit.templates import Templates
 
-FOLDER = pathlib.Path(__file__).parents[3] / "charms/nova-k8s"
+FOLDER = plans.CHARMS / "nova-k8s"
 PROCESSES = ("nova-api", "nova-metadata", "nova-scheduler", "nova-conductor", "nova-novncproxy")
 CELL0 = "00000000-0000-0000-0000-000000000000"
 
 
 @pytest.fixture
-def charm(load_charm):
-    return load_charm("nova-k8s")
-
-
-@pytest.fixture
-def make(charm, with_needs, account, certificate, make_database, broker):
+def make(make_plan, make_database, broker):
     """Plan for a snapshot; other databases or another broker on demand."""
 
     def make(snapshot, **others):
-        values = {
-            "database": make_database("nova"),
+        needs = {
             "api_database": make_database("nova_api"),
             "cell_database": make_database("nova_cell0"),
             "amqp": broker,
-            "certificates": certificate,
-            "identity_service": account,
             "placement": placement.Ready(),
-            "receive_ca_cert": None,
-            "cache": None,
         }
-        service = with_needs(charm.NOVA, **(values | others))
-        return plan.make(service, snapshot, Templates(FOLDER / "src/templates"))
+        return make_plan("nova-k8s", snapshot, **(needs | others))
 
     return make
 
 
 @pytest.fixture
 def ready():
-    endpoints = (
-        "database",
-        "api-database",
-        "cell-database",
-        "amqp",
-        "certificates",
-        "identity-service",
-        "placement",
-        "nova-service",
-    )
-    relations = {name: (RelationData(id=i, endpoint=name),) for i, name in enumerate(endpoints)}
-    return Snapshot(
-        app="nova",
-        unit="nova/0",
-        is_leader=True,
-        optional=frozenset({"receive-ca-cert", "cache"}),
-        config={"debug": False, "region": "RegionOne", "workers": 0},
-        relations={**relations, PEERS: (RelationData(id=9, endpoint=PEERS),)},
-        addresses=Addresses(
-            unit_ip="10.0.0.6", unit_name="nova-0.test", service_name="nova.cloud.svc"
-        ),
-        containers={"nova": ContainerState(can_connect=True)},
-        load_balancer="10.20.0.9",
-        cpus=2,
-        entropy=b"n" * 32,
-    )
-
-
-def files(made):
-    return {each.path: each.text for each in made.workload.files}
+    return plans.sees("nova-k8s", load_balancer="10.20.0.9", cpus=2)
 
 
 def conf(made, process="nova-api"):
-    parser = configparser.ConfigParser(interpolation=None)
-    parser.read_string(files(made)[f"/etc/nova/{process}.conf"])
-    return parser
+    return plans.conf(made, f"/etc/nova/{process}.conf")
 
 
 def cells(made):
-    return {each["name"]: each for each in json.loads(files(made)["/etc/nova/cells.json"])}
+    return {each["name"]: each for each in json.loads(files(made)["/etc/nova/cells.json"].text)}
 
 
 # --- processes ---------------------------------------------------------------------------------
@@ -128,8 +83,8 @@ def test_workers_are_by_the_machine(make, ready, cpus, light, full):
     made = make(dataclasses.replace(ready, cpus=cpus))
     assert conf(made, "nova-scheduler")["scheduler"]["workers"] == light
     assert conf(made, "nova-conductor")["conductor"]["workers"] == light
-    assert f"\nprocesses = {full}\n" in files(made)["/etc/nova/uwsgi.ini"]
-    assert f"\nprocesses = {light}\n" in files(made)["/etc/nova/nova-metadata.ini"]
+    assert f"\nprocesses = {full}\n" in files(made)["/etc/nova/uwsgi.ini"].text
+    assert f"\nprocesses = {light}\n" in files(made)["/etc/nova/nova-metadata.ini"].text
 
 
 def test_each_schema_is_reached_with_its_own_account_and_authority(make, ready):
@@ -140,7 +95,7 @@ def test_each_schema_is_reached_with_its_own_account_and_authority(make, ready):
     assert "/nova_api?" in found["api_database"]["connection"]
     authority = "ssl_ca=/etc/nova/tls/api-database-ca.pem"
     assert authority in found["api_database"]["connection"]
-    assert files(made)["/etc/nova/tls/api-database-ca.pem"] == "authority of nova_api"
+    assert files(made)["/etc/nova/tls/api-database-ca.pem"].text == "authority of nova_api"
 
 
 def test_the_way_to_consoles_is_encrypted(make, ready):
@@ -257,7 +212,7 @@ def write_cells(load_script, monkeypatch, tmp_path):
 
     def write(made):
         wanted = tmp_path / "cells.json"
-        wanted.write_text(files(made)["/etc/nova/cells.json"])
+        wanted.write_text(files(made)["/etc/nova/cells.json"].text)
         monkeypatch.setattr(sys, "argv", ["cells.py", "nova.conf", str(wanted)])
         script.main()
         return {each["name"]: each for each in nova.stored.values()}

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from localjuju.settings import Settings
-from localjuju.substrate import names, records, remains
+from localjuju.substrate import machine_units, names, records, remains
+from localjuju.substrate.machine_units import MachineUnits
 from localjuju.substrate.machines import Machines
 from localjuju.substrate.protocol import MachineUnitSpec, PodEvent, SubstrateError
 from localjuju.substrate.runner import Done
@@ -100,7 +101,13 @@ def machines(
     storage = (("data/0", "/srv/data"),)
     record = records.MachineUnitRecord(*UNIT, KEY[1], "digest", ("dispatch",), storage)
     records.save_machine_unit(settings, record)
-    found = Machines(settings, podman, events.append)
+    return Machines(settings, podman, events.append)
+
+
+@pytest.fixture
+def units(settings: Settings, podman: FakePodman, machines: Machines) -> MachineUnits:
+    """What is on that machine, with its files."""
+    found = MachineUnits(settings, podman, machines)
     charm = found.agent_folder(UNIT, KEY[1]) / "charm"
     charm.mkdir(parents=True)
     (charm / "dispatch").write_text("old")
@@ -110,12 +117,12 @@ def machines(
     return found
 
 
-def is_left(machines: Machines, settings: Settings) -> bool:
+def is_left(units: MachineUnits, settings: Settings) -> bool:
     """Tell whether anything is left of the unit; all of it must be, or nothing."""
     found = {
-        UNIT in machines.units,
+        units.place_of(UNIT) == KEY[1],
         UNIT in records.load_machine_units(settings),
-        machines.agent_folder(UNIT, KEY[1]).exists(),
+        units.agent_folder(UNIT, KEY[1]).exists(),
     }
     assert len(found) == 1
     return found.pop()
@@ -160,9 +167,9 @@ def refreshed(tmp_path: Path) -> MachineUnitSpec:
 
 @pytest.mark.parametrize("step", range(5))
 async def test_what_hooks_have_added_stays_wherever_a_refresh_is_cut_off(
-    machines, refreshed, monkeypatch, step
+    units, refreshed, monkeypatch, step
 ):
-    charm = machines.agent_folder(UNIT, KEY[1]) / "charm"
+    charm = units.agent_folder(UNIT, KEY[1]) / "charm"
     (charm / ".unit-state.db").write_text("kept")
     (charm / "gone").write_text("old")
     held = records.MachineUnitRecord(*UNIT, KEY[1], "digest", ("dispatch", "gone"))
@@ -181,8 +188,8 @@ async def test_what_hooks_have_added_stays_wherever_a_refresh_is_cut_off(
         patch.setattr(Path, "rename", cut_off(Path.rename))
         patch.setattr(remains, "remove_tree", cut_off(remains.remove_tree))
         with pytest.raises(CutOffError):
-            await machines._place_charm(refreshed, held)
-    await machines._place_charm(refreshed, held)
+            await units._place_charm(refreshed, held)
+    await units._place_charm(refreshed, held)
     assert {path.name: path.read_text() for path in charm.iterdir()} == {
         ".unit-state.db": "kept",
         "dispatch": "new",
@@ -194,33 +201,33 @@ async def test_what_hooks_have_added_stays_wherever_a_refresh_is_cut_off(
 # --- A unit goes ---
 
 
-async def test_a_machine_that_is_down_boots_to_let_a_unit_go(machines, podman, settings):
+async def test_a_machine_that_is_down_boots_to_let_a_unit_go(machines, units, podman, settings):
     podman.state = "exited"
-    await machines.remove_unit(UNIT, force=False, keep_storage=True)
+    await units.remove(UNIT, force=False, keep_storage=True)
     assert podman.state == "running"
     assert "systemctl disable --now --quiet localjuju-unit-box-0.service" in podman.scripts[0]
-    assert not is_left(machines, settings)
+    assert not is_left(units, settings)
     machines.close()
 
 
 @pytest.mark.parametrize("state", ["exited", "running"])
 async def test_only_by_force_a_unit_leaves_a_machine_that_does_not_do_as_it_is_told(
-    machines, podman, settings, state
+    units, podman, settings, state
 ):
     podman.state, podman.can_boot, podman.refuses = state, False, "no bus"
     with pytest.raises(SubstrateError, match=r"it does not start|no bus"):
-        await machines.remove_unit(UNIT, force=False, keep_storage=True)
-    assert is_left(machines, settings)
-    await machines.remove_unit(UNIT, force=True, keep_storage=True)
+        await units.remove(UNIT, force=False, keep_storage=True)
+    assert is_left(units, settings)
+    await units.remove(UNIT, force=True, keep_storage=True)
     assert podman.state == state
-    assert not is_left(machines, settings)
+    assert not is_left(units, settings)
 
 
 @pytest.mark.parametrize("kept", [True, False])
 async def test_the_place_of_a_units_storage_is_free_and_its_data_goes_only_if_wanted(
-    machines, podman, settings, kept
+    units, podman, settings, kept
 ):
-    await machines.remove_unit(UNIT, force=False, keep_storage=kept)
+    await units.remove(UNIT, force=False, keep_storage=kept)
     assert (
         '[ "$(readlink /srv/data)" != /var/lib/juju/storage/data/0 ] || rm /srv/data'
         in podman.scripts[0]
@@ -229,12 +236,38 @@ async def test_the_place_of_a_units_storage_is_free_and_its_data_goes_only_if_wa
     assert sorted(path.name for path in data.iterdir()) == (["0", "1"] if kept else ["1"])
 
 
-async def test_a_storage_that_was_detached_is_not_forgotten(machines, refreshed):
-    Path(machines._settings.home / "agent.py").touch()
+async def test_a_storage_that_was_detached_is_not_forgotten(machines, units, refreshed):
+    Path(units._settings.home / "agent.py").touch()
     held = machines.units[UNIT]
-    assert machines._record(refreshed, held).storage == (("data/0", "/srv/data"),)
+    assert units._record(refreshed, held).storage == (("data/0", "/srv/data"),)
     more = dataclasses.replace(refreshed, storage=(("data/2", "/srv/more"),))
-    assert machines._record(more, held).storage == (*held.storage, *more.storage)
+    assert units._record(more, held).storage == (*held.storage, *more.storage)
+
+
+def run_lines(lines: list[str], root: Path) -> subprocess.CompletedProcess[str]:
+    script = "set -e\n" + "\n".join(lines)
+    script = script.replace("/var/lib/juju", f"{root}/juju").replace("/srv", f"{root}/srv")
+    return subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=False)
+
+
+def test_storage_is_where_the_charm_wants_it_and_two_do_not_share_a_place(tmp_path):
+    first = machine_units._storage_lines("data/0", "/srv/data")
+    for _ in range(2):
+        assert run_lines(first, tmp_path).returncode == 0
+    (tmp_path / "srv/data/file").write_text("kept")
+    assert (tmp_path / "juju/storage/data/0/file").read_text() == "kept"
+    second = run_lines(machine_units._storage_lines("data/1", "/srv/data"), tmp_path)
+    assert second.returncode == 1
+    assert "is the place of another storage" in second.stderr
+    for identity, is_left in (("data/1", True), ("data/0", False), ("data/0", False)):
+        line = machine_units._unlink_line(identity, "/srv/data")
+        assert run_lines([line], tmp_path).returncode == 0
+        assert (tmp_path / "srv/data").is_symlink() is is_left
+    assert (tmp_path / "juju/storage/data/0/file").read_text() == "kept"
+    (tmp_path / "srv/full").mkdir()
+    (tmp_path / "srv/full/file").touch()
+    assert run_lines(machine_units._storage_lines("data/2", "/srv/full"), tmp_path).returncode == 1
+    assert (tmp_path / "srv/full/file").exists()
 
 
 def test_a_record_of_an_older_engine_is_read(settings):

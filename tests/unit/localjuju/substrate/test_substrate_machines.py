@@ -5,13 +5,18 @@ import dataclasses
 import fcntl
 import json
 import os
-import subprocess
-from pathlib import Path
 
 import pytest
 
 from localjuju.settings import Settings, Space
-from localjuju.substrate import bridges, commands, host_state, machines, names, records
+from localjuju.substrate import (
+    bridges,
+    commands,
+    host_state,
+    machines,
+    names,
+    records,
+)
 from localjuju.substrate.commands import Host
 from localjuju.substrate.protocol import MachineInterface, MachineSpec, SubstrateError
 
@@ -110,32 +115,6 @@ def test_machines_ask_the_hosts_name_servers_that_they_can_reach(
         path.write_text(text)
     monkeypatch.setattr(machines, "_RESOLVERS", tuple(paths))
     assert machines._resolver("10.70.0.1") == wanted
-
-
-def run_lines(lines: list[str], root: Path) -> subprocess.CompletedProcess[str]:
-    script = "set -e\n" + "\n".join(lines)
-    script = script.replace("/var/lib/juju", f"{root}/juju").replace("/srv", f"{root}/srv")
-    return subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=False)
-
-
-def test_storage_is_where_the_charm_wants_it_and_two_do_not_share_a_place(tmp_path):
-    first = machines._storage_lines("data/0", "/srv/data")
-    for _ in range(2):
-        assert run_lines(first, tmp_path).returncode == 0
-    (tmp_path / "srv/data/file").write_text("kept")
-    assert (tmp_path / "juju/storage/data/0/file").read_text() == "kept"
-    second = run_lines(machines._storage_lines("data/1", "/srv/data"), tmp_path)
-    assert second.returncode == 1
-    assert "is the place of another storage" in second.stderr
-    for identity, is_left in (("data/1", True), ("data/0", False), ("data/0", False)):
-        line = machines._unlink_line(identity, "/srv/data")
-        assert run_lines([line], tmp_path).returncode == 0
-        assert (tmp_path / "srv/data").is_symlink() is is_left
-    assert (tmp_path / "juju/storage/data/0/file").read_text() == "kept"
-    (tmp_path / "srv/full").mkdir()
-    (tmp_path / "srv/full/file").touch()
-    assert run_lines(machines._storage_lines("data/2", "/srv/full"), tmp_path).returncode == 1
-    assert (tmp_path / "srv/full/file").exists()
 
 
 def test_agents_and_tools_follow_a_new_version_of_the_engine(tmp_path):

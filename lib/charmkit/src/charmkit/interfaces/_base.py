@@ -5,7 +5,7 @@ import json
 import typing
 from collections.abc import Mapping
 
-from charmkit.spec import Bag, BagValue, SecretContent
+from charmkit.spec import Bag, BagValue, Publication, Publish, SecretContent, Snapshot
 
 T = typing.TypeVar("T")
 
@@ -37,6 +37,23 @@ def dump(value: object) -> dict[str, BagValue]:
     return {_key(field): getattr(value, field.name) for field in fields}
 
 
+def ask(snapshot: Snapshot, endpoint: str, wanted: object) -> Publication | None:
+    """Give a requirer's request: `wanted`, a wire model, in our application's bag.
+
+    None if the endpoint is not integrated.
+    """
+    relation = snapshot.relation(endpoint)
+    if relation is None:
+        return None
+    return Publication(bags=(Publish(relation_id=relation.id, app=dump(wanted)),))
+
+
+def answer(model: type[T], snapshot: Snapshot, endpoint: str) -> T:
+    """Read what the provider has told a requirer; an empty model if there is none (yet)."""
+    relation = snapshot.relation(endpoint)
+    return parse(model, relation.remote_app if relation else {})
+
+
 def from_json(text: str | None) -> typing.Any:
     """Give the JSON value of a databag entry, or None if it is missing or no JSON.
 
@@ -48,6 +65,13 @@ def from_json(text: str | None) -> typing.Any:
         return json.loads(text)
     except ValueError:
         return None
+
+
+def texts(text: str | None) -> frozenset[str]:
+    """Give the entries of a JSON list of texts; none if it is something else."""
+    value = from_json(text)
+    items = typing.cast("list[object]", value) if isinstance(value, list) else []
+    return frozenset(item for item in items if isinstance(item, str))
 
 
 def to_json(value: object) -> str:

@@ -55,8 +55,7 @@ class Requirer:
 
     def read(self, snapshot: Snapshot) -> Ready | None:
         """Give a value once the provider says that it is ready."""
-        relation = snapshot.relation(self.endpoint)
-        bag = _base.parse(ProviderBag, relation.remote_app if relation else {})
+        bag = _base.answer(ProviderBag, snapshot, self.endpoint)
         return Ready() if _base.from_json(bag.ready) is True else None
 
 

@@ -123,8 +123,7 @@ class Requirer:
 
     def url(self, snapshot: Snapshot) -> str:
         """Give the URL that the provider has told, or "" if it has told none."""
-        relation = snapshot.relation(self.endpoint)
-        told = _base.parse(ProviderBag, relation.remote_app if relation else {})
+        told = _base.answer(ProviderBag, snapshot, self.endpoint)
         url = _object(told.ingress).get("url")
         return url.rstrip("/") if isinstance(url, str) else ""
 

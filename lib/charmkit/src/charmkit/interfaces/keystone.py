@@ -12,15 +12,12 @@ import typing
 import urllib.parse
 from collections.abc import Iterable, Mapping
 
-from charmkit.interfaces import _base, ingress
+from charmkit.interfaces import _accounts, _base, ingress
 from charmkit.spec import (
     Bag,
     BagValue,
-    OwnedSecret,
     Publication,
-    Publish,
     RelationData,
-    SecretRef,
     Snapshot,
     in_url,
 )
@@ -40,11 +37,11 @@ class RequirerBag:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ProviderBag:
-    """Application bag of the provider.
+class AddressBag:
+    """What a provider tells about Keystone itself, here and in `keystone-credentials`.
 
-    `service_credentials` is the URI of a secret with `username` and `password`. The three groups
-    of host, port and protocol say the same as the three URLs, in parts.
+    The groups of host, port and protocol say the same as the URLs, in parts: `auth` is the public
+    endpoint.
     """
 
     api_version: str | None = None
@@ -54,6 +51,18 @@ class ProviderBag:
     internal_host: str | None = None
     internal_port: str | None = None
     internal_protocol: str | None = None
+    admin_role: str | None = None
+    region: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ProviderBag(AddressBag):
+    """Application bag of the provider.
+
+    `service_credentials` is the URI of a secret with `username` and `password`; `service` is the
+    public endpoint once more.
+    """
+
     service_host: str | None = None
     service_port: str | None = None
     service_protocol: str | None = None
@@ -72,8 +81,6 @@ class ProviderBag:
     admin_auth_url: str | None = None
     public_auth_url: str | None = None
     service_credentials: str | None = None
-    admin_role: str | None = None
-    region: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -143,25 +150,23 @@ class Api:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Identity:
-    """Keystone as a client needs it, with our service account.
+class Credentials:
+    """An account in Keystone, and where to use it.
 
     Attributes:
         auth_url: Where services authenticate: the internal endpoint, with `/v3`.
         public_auth_url: Where users authenticate.
-        admin_auth_url: The admin endpoint.
         region: Keystone's region.
-        username: Our service account.
+        username: The account.
         password: Its password.
-        project: Project of the service account.
+        project: Project of the account.
         project_domain: Domain of that project.
-        user_domain: Domain of the service account.
+        user_domain: Domain of the account.
         admin_role: The role that may do everything.
     """
 
     auth_url: str
     public_auth_url: str
-    admin_auth_url: str
     region: str
     username: str
     password: str = dataclasses.field(repr=False)
@@ -169,6 +174,17 @@ class Identity:
     project_domain: str
     user_domain: str
     admin_role: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Identity(Credentials):
+    """Keystone as a client needs it, with our service account.
+
+    Attributes:
+        admin_auth_url: The admin endpoint.
+    """
+
+    admin_auth_url: str
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -201,17 +217,15 @@ class Requirer:
 
     def request(self, snapshot: Snapshot) -> Publication | None:
         """Ask for our entries, once we know our own addresses."""
-        relation = snapshot.relation(self.endpoint)
-        if relation is None:
-            return None
-        if not (snapshot.addresses.service_name and snapshot.addresses.service_ip):
+        known = snapshot.addresses.service_name and snapshot.addresses.service_ip
+        if snapshot.relation(self.endpoint) and not known:
             return Publication()
         entries = [self._entry(snapshot, api) for api in self.apis]
         wanted = RequirerBag(
             service_endpoints=_base.to_json([dataclasses.asdict(entry) for entry in entries]),
             region=str(snapshot.config.get(self.region_option) or DEFAULT_REGION),
         )
-        return Publication(bags=(Publish(relation_id=relation.id, app=_base.dump(wanted)),))
+        return _base.ask(snapshot, self.endpoint, wanted)
 
     def read(self, snapshot: Snapshot) -> Identity | None:
         """Give Keystone once its addresses and our account are there."""
@@ -246,45 +260,26 @@ class Requirer:
         return api.entry(internal=urls[ingress.INTERNAL], public=urls[ingress.PUBLIC])
 
     def _answer(self, snapshot: Snapshot) -> ProviderBag:
-        relation = snapshot.relation(self.endpoint)
-        return _base.parse(ProviderBag, relation.remote_app if relation else {})
+        return _base.answer(ProviderBag, snapshot, self.endpoint)
 
 
 # --- provider ----------------------------------------------------------------------------------
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Request:
+class Request(_accounts.Request):
     """What one client asks for.
 
     Attributes:
-        relation_id: The client's relation.
-        app: The client's application.
         region: Region in which its endpoints shall stand.
         entries: Its catalogue entries; may be empty.
     """
 
-    relation_id: int
-    app: str
     region: str
     entries: tuple[CatalogueEntry, ...] = ()
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Account:
-    """The service account that the provider makes for one request.
-
-    Attributes:
-        request: The request.
-        username: Name in Keystone.
-        password: Its password.
-        user_id: Its id in Keystone, "" if not known.
-    """
-
-    request: Request
-    username: str
-    password: str = dataclasses.field(repr=False)
-    user_id: str = ""
+Account = _accounts.Account[Request]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -323,48 +318,20 @@ class Cloud:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Provider:
-    """Give catalogue entries and service accounts.
+class Provider(_accounts.Provider[Request]):
+    """Give catalogue entries and service accounts."""
 
-    Attributes:
-        endpoint: Our endpoint.
-    """
+    kind = "service account"
 
     endpoint: str = "identity-service"
 
-    def secret_uris(self, snapshot: Snapshot) -> Iterable[str]:
-        """Name none: clients send no secrets."""
-        return ()
-
-    def secret_labels(self, snapshot: Snapshot) -> Iterable[str]:
-        """Name the secret of each client's account."""
-        return [self._label(relation.id) for relation in snapshot.related(self.endpoint)]
-
-    def requests(self, snapshot: Snapshot) -> tuple[Request, ...]:
-        """Give the complete requests, sorted by relation."""
-        found = (self._request(relation) for relation in snapshot.related(self.endpoint))
-        return tuple(request for request in found if request is not None)
-
-    def account(self, snapshot: Snapshot, request: Request) -> Account:
-        """Give the account of a request: the one we own already, or a new one.
-
-        The name depends on the client's application only, so an account is found again when a
-        relation comes back.
-
-        Args:
-            snapshot: What was seen; gives the password that was made before, or a random one.
-            request: One of `requests`.
-        """
-        label = self._label(request.relation_id)
-        known = snapshot.own_secrets.get(label, {})
-        return Account(
-            request=request,
-            username=known.get("username") or "svc_" + request.app.replace("-", "_"),
-            password=known.get("password") or snapshot.random_text(label),
-        )
-
     def respond(
-        self, snapshot: Snapshot, accounts: Iterable[Account], *, cloud: Cloud
+        self,
+        snapshot: Snapshot,
+        accounts: Iterable[Account],
+        *,
+        cloud: Cloud,
+        user_ids: Mapping[str, str],
     ) -> Publication:
         """Tell clients about Keystone and their accounts.
 
@@ -373,58 +340,37 @@ class Provider:
             accounts: Accounts that exist in Keystone, with their catalogue entries, by the time
                 this is published.
             cloud: What every client is told.
+            user_ids: Name of an account → its id in Keystone, if that is known.
         """
-        living = {relation.id for relation in snapshot.related(self.endpoint)}
-        known = [account for account in accounts if account.request.relation_id in living]
-        return Publication(
-            bags=tuple(self._answer(account, cloud) for account in known),
-            secrets=tuple(
-                OwnedSecret(
-                    label=self._label(account.request.relation_id),
-                    content={"username": account.username, "password": account.password},
-                    grants=(account.request.relation_id,),
-                    description=f"service account of {account.request.app}",
-                )
-                for account in known
+        located = address_parts(internal_url=cloud.internal_url, public_url=cloud.public_url)
+        everybody = ProviderBag(
+            **located,
+            **names_and_ids(
+                admin_domain=cloud.admin_domain,
+                admin_project=cloud.admin_project,
+                admin_user=cloud.admin_user,
+                service_domain=cloud.service_domain,
+                service_project=cloud.service_project,
             ),
-        )
-
-    def _answer(self, account: Account, cloud: Cloud) -> Publish:
-        public, internal = url_parts(cloud.public_url), url_parts(cloud.internal_url)
-        told = ProviderBag(
-            api_version="v3",
-            auth_protocol=public[0],
-            auth_host=public[1],
-            auth_port=public[2],
-            internal_protocol=internal[0],
-            internal_host=internal[1],
-            internal_port=internal[2],
-            service_protocol=public[0],
-            service_host=public[1],
-            service_port=public[2],
-            admin_domain_name=cloud.admin_domain.name,
-            admin_domain_id=cloud.admin_domain.id or None,
-            admin_project_name=cloud.admin_project.name,
-            admin_project_id=cloud.admin_project.id or None,
-            admin_user_name=cloud.admin_user.name,
-            admin_user_id=cloud.admin_user.id or None,
-            service_domain_name=cloud.service_domain.name,
-            service_domain_id=cloud.service_domain.id or None,
-            service_project_name=cloud.service_project.name,
-            service_project_id=cloud.service_project.id or None,
-            service_user_id=account.user_id or None,
+            service_protocol=located["auth_protocol"],
+            service_host=located["auth_host"],
+            service_port=located["auth_port"],
             internal_auth_url=cloud.internal_url,
             admin_auth_url=cloud.admin_url,
             public_auth_url=cloud.public_url,
             admin_role=cloud.admin_role,
             region=cloud.region,
         )
-        bag: dict[str, BagValue] = _base.dump(told)
-        bag["service-credentials"] = SecretRef(self._label(account.request.relation_id))
-        return Publish(relation_id=account.request.relation_id, app=bag)
 
-    def _label(self, relation_id: int) -> str:
-        return f"{self.endpoint}:{relation_id}"
+        def bag(account: Account) -> dict[str, BagValue]:
+            told = dataclasses.replace(everybody, service_user_id=user_ids.get(account.username))
+            return _base.dump(told) | {"service-credentials": self._uri(account)}
+
+        return self._tell(snapshot, accounts, bag)
+
+    def _username(self, request: Request, known: str) -> str:
+        """Give a name by the application only: an account is found again with a new relation."""
+        return known or "svc_" + request.app.replace("-", "_")
 
     def _request(self, relation: RelationData) -> Request | None:
         bag = _base.parse(RequirerBag, relation.remote_app)
@@ -438,11 +384,24 @@ class Provider:
         )
 
 
-def url_parts(url: str) -> tuple[str, str, str]:
-    """Give protocol, host and port of a URL; the port by the protocol if the URL has none."""
-    parts = urllib.parse.urlsplit(url)
-    port = parts.port or (443 if parts.scheme == "https" else 80)
-    return parts.scheme, parts.hostname or "", str(port)
+def address_parts(*, internal_url: str, public_url: str) -> dict[str, str]:
+    """Give the fields of an `AddressBag` that say where Keystone is.
+
+    A port is that of the protocol if a URL has none.
+    """
+    fields = {"api_version": "v3"}
+    for which, url in (("auth", public_url), ("internal", internal_url)):
+        parts = urllib.parse.urlsplit(url)
+        fields[f"{which}_protocol"] = parts.scheme
+        fields[f"{which}_host"] = parts.hostname or ""
+        fields[f"{which}_port"] = str(parts.port or (443 if parts.scheme == "https" else 80))
+    return fields
+
+
+def names_and_ids(**things: Named) -> dict[str, str | None]:
+    """Give the two fields of a bag, `_name` and `_id`, in which each of `things` is told."""
+    names = {f"{field}_name": thing.name for field, thing in things.items()}
+    return names | {f"{field}_id": thing.id or None for field, thing in things.items()}
 
 
 # --- test data ---------------------------------------------------------------------------------

@@ -10,16 +10,12 @@ Source: sunbeam-charms, `keystone_k8s/v0/identity_credentials`.
 import dataclasses
 from collections.abc import Iterable
 
-from charmkit.interfaces import _base
-from charmkit.interfaces.keystone import DEFAULT_REGION, Named, url_parts
+from charmkit.interfaces import _accounts, _base, keystone
 from charmkit.spec import (
     Bag,
     BagValue,
-    OwnedSecret,
     Publication,
-    Publish,
     RelationData,
-    SecretRef,
     Snapshot,
 )
 
@@ -34,19 +30,12 @@ class RequirerBag:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ProviderBag:
+class ProviderBag(keystone.AddressBag):
     """Application bag of the provider.
 
     `credentials` is the URI of a secret with `username` and `password`.
     """
 
-    api_version: str | None = None
-    auth_host: str | None = None
-    auth_port: str | None = None
-    auth_protocol: str | None = None
-    internal_host: str | None = None
-    internal_port: str | None = None
-    internal_protocol: str | None = None
     credentials: str | None = None
     project_name: str | None = None
     project_id: str | None = None
@@ -54,40 +43,14 @@ class ProviderBag:
     user_domain_id: str | None = None
     project_domain_name: str | None = None
     project_domain_id: str | None = None
-    region: str | None = None
     internal_endpoint: str | None = None
     public_endpoint: str | None = None
-    admin_role: str | None = None
 
 
 # --- requirer ----------------------------------------------------------------------------------
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Credentials:
-    """An account in Keystone, and where to use it.
-
-    Attributes:
-        auth_url: The internal endpoint, with `/v3`.
-        public_auth_url: The public endpoint.
-        region: Keystone's region.
-        username: The account.
-        password: Its password.
-        project: Project of the account.
-        project_domain: Domain of that project.
-        user_domain: Domain of the account.
-        admin_role: The role that may do everything.
-    """
-
-    auth_url: str
-    public_auth_url: str
-    region: str
-    username: str
-    password: str = dataclasses.field(repr=False)
-    project: str
-    project_domain: str
-    user_domain: str
-    admin_role: str
+Credentials = keystone.Credentials
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -110,11 +73,7 @@ class Requirer:
 
     def request(self, snapshot: Snapshot) -> Publication | None:
         """Ask for the account."""
-        relation = snapshot.relation(self.endpoint)
-        if relation is None:
-            return None
-        bag = _base.dump(RequirerBag(username=snapshot.app))
-        return Publication(bags=(Publish(relation_id=relation.id, app=bag),))
+        return _base.ask(snapshot, self.endpoint, RequirerBag(username=snapshot.app))
 
     def read(self, snapshot: Snapshot) -> Credentials | None:
         """Give the account once it is complete."""
@@ -128,7 +87,7 @@ class Requirer:
         return Credentials(
             auth_url=url,
             public_auth_url=answer.public_endpoint or url,
-            region=answer.region or DEFAULT_REGION,
+            region=answer.region or keystone.DEFAULT_REGION,
             username=username,
             password=password,
             project=project,
@@ -138,35 +97,24 @@ class Requirer:
         )
 
     def _answer(self, snapshot: Snapshot) -> ProviderBag:
-        relation = snapshot.relation(self.endpoint)
-        return _base.parse(ProviderBag, relation.remote_app if relation else {})
+        return _base.answer(ProviderBag, snapshot, self.endpoint)
 
 
 # --- provider ----------------------------------------------------------------------------------
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Request:
+class Request(_accounts.Request):
     """What one client asks for.
 
     Attributes:
-        relation_id: The client's relation; one account each.
-        app: The client's application.
         username: The name that it wishes.
     """
 
-    relation_id: int
-    app: str
     username: str
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Account:
-    """The account that the provider makes for one request."""
-
-    request: Request
-    username: str
-    password: str = dataclasses.field(repr=False)
+Account = _accounts.Account[Request]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -186,52 +134,19 @@ class Cloud:
     internal_url: str
     public_url: str
     region: str
-    user_domain: Named
-    project: Named
-    project_domain: Named
+    user_domain: keystone.Named
+    project: keystone.Named
+    project_domain: keystone.Named
     admin_role: str = "admin"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Provider:
-    """Give accounts.
+class Provider(_accounts.Provider[Request]):
+    """Give accounts."""
 
-    Attributes:
-        endpoint: Our endpoint.
-    """
+    kind = "account"
 
     endpoint: str = "identity-credentials"
-
-    def secret_uris(self, snapshot: Snapshot) -> Iterable[str]:
-        """Name none: clients send no secrets."""
-        return ()
-
-    def secret_labels(self, snapshot: Snapshot) -> Iterable[str]:
-        """Name the secret of each client's account."""
-        return [self._label(relation.id) for relation in snapshot.related(self.endpoint)]
-
-    def requests(self, snapshot: Snapshot) -> tuple[Request, ...]:
-        """Give the complete requests, sorted by relation."""
-        found = (self._request(relation) for relation in snapshot.related(self.endpoint))
-        return tuple(request for request in found if request is not None)
-
-    def account(self, snapshot: Snapshot, request: Request) -> Account:
-        """Give the account of a request: the one we own already, or a new one.
-
-        The wish of the client is prefixed, so that no client can name, and so take over, an
-        account that is not its own.
-
-        Args:
-            snapshot: What was seen; gives the password that was made before, or a random one.
-            request: One of `requests`.
-        """
-        label = self._label(request.relation_id)
-        known = snapshot.own_secrets.get(label, {})
-        return Account(
-            request=request,
-            username=known.get("username") or "cred_" + request.username.replace("-", "_"),
-            password=known.get("password") or snapshot.random_text(label),
-        )
 
     def respond(
         self, snapshot: Snapshot, accounts: Iterable[Account], *, cloud: Cloud
@@ -243,48 +158,30 @@ class Provider:
             accounts: Accounts that exist in Keystone by the time this is published.
             cloud: What every client is told.
         """
-        living = {relation.id for relation in snapshot.related(self.endpoint)}
-        known = [account for account in accounts if account.request.relation_id in living]
-        return Publication(
-            bags=tuple(self._answer(account, cloud) for account in known),
-            secrets=tuple(
-                OwnedSecret(
-                    label=self._label(account.request.relation_id),
-                    content={"username": account.username, "password": account.password},
-                    grants=(account.request.relation_id,),
-                    description=f"account of {account.request.app}",
-                )
-                for account in known
+        everybody = ProviderBag(
+            **keystone.address_parts(internal_url=cloud.internal_url, public_url=cloud.public_url),
+            **keystone.names_and_ids(
+                project=cloud.project,
+                user_domain=cloud.user_domain,
+                project_domain=cloud.project_domain,
             ),
-        )
-
-    def _answer(self, account: Account, cloud: Cloud) -> Publish:
-        public, internal = url_parts(cloud.public_url), url_parts(cloud.internal_url)
-        told = ProviderBag(
-            api_version="v3",
-            auth_protocol=public[0],
-            auth_host=public[1],
-            auth_port=public[2],
-            internal_protocol=internal[0],
-            internal_host=internal[1],
-            internal_port=internal[2],
-            project_name=cloud.project.name,
-            project_id=cloud.project.id or None,
-            user_domain_name=cloud.user_domain.name,
-            user_domain_id=cloud.user_domain.id or None,
-            project_domain_name=cloud.project_domain.name,
-            project_domain_id=cloud.project_domain.id or None,
             region=cloud.region,
             internal_endpoint=cloud.internal_url,
             public_endpoint=cloud.public_url,
             admin_role=cloud.admin_role,
         )
-        bag: dict[str, BagValue] = _base.dump(told)
-        bag["credentials"] = SecretRef(self._label(account.request.relation_id))
-        return Publish(relation_id=account.request.relation_id, app=bag)
 
-    def _label(self, relation_id: int) -> str:
-        return f"{self.endpoint}:{relation_id}"
+        def bag(account: Account) -> dict[str, BagValue]:
+            return _base.dump(everybody) | {"credentials": self._uri(account)}
+
+        return self._tell(snapshot, accounts, bag)
+
+    def _username(self, request: Request, known: str) -> str:
+        """Give the wish of the client, prefixed.
+
+        So no client can name, and take over, an account that is not its own.
+        """
+        return known or "cred_" + request.username.replace("-", "_")
 
     def _request(self, relation: RelationData) -> Request | None:
         username = _base.parse(RequirerBag, relation.remote_app).username
@@ -317,7 +214,7 @@ def provider_side(local_app: Bag, local_unit: Bag) -> _base.RemoteSide:
             "project-domain-name": "service_domain",
             "project-name": "services",
             "public-endpoint": "https://10.8.0.5:5000/v3",
-            "region": DEFAULT_REGION,
+            "region": keystone.DEFAULT_REGION,
             "user-domain-name": "service_domain",
         },
         secrets={uri: {"username": username, "password": "s3cret-credentials"}},

@@ -9,17 +9,15 @@ Source: interface `mysql_client` v0 of charm-relation-interfaces; data_interface
 """
 
 import dataclasses
-import typing
 import urllib.parse
 from collections.abc import Iterable
 
-from charmkit.interfaces import _base
+from charmkit.interfaces import _accounts, _base
 from charmkit.spec import (
     Bag,
     BagValue,
     OwnedSecret,
     Publication,
-    Publish,
     RelationData,
     SecretContent,
     SecretRef,
@@ -63,13 +61,6 @@ class ProviderBag:
     secret_tls: str | None = None
     tls: str | None = None
     tls_ca: str | None = None
-
-
-def _texts(text: str | None) -> frozenset[str]:
-    """Give the entries of a JSON list of texts; none if it is something else."""
-    value = _base.from_json(text)
-    items = typing.cast("list[object]", value) if isinstance(value, list) else []
-    return frozenset(item for item in items if isinstance(item, str))
 
 
 # --- requirer ----------------------------------------------------------------------------------
@@ -139,15 +130,12 @@ class Requirer:
 
     def request(self, snapshot: Snapshot) -> Publication | None:
         """Ask for the schema, and for everything sensitive as secrets."""
-        relation = snapshot.relation(self.endpoint)
-        if relation is None:
-            return None
         wanted = RequirerBag(
             database=self.database,
             external_node_connectivity="true" if self.external else None,
             requested_secrets=_base.to_json(_SECRETS),
         )
-        return Publication(bags=(Publish(relation_id=relation.id, app=_base.dump(wanted)),))
+        return _base.ask(snapshot, self.endpoint, wanted)
 
     def read(self, snapshot: Snapshot) -> Database | None:
         """Give the schema once address and credentials are there."""
@@ -173,81 +161,44 @@ class Requirer:
         )
 
     def _answer(self, snapshot: Snapshot) -> ProviderBag:
-        relation = snapshot.relation(self.endpoint)
-        return _base.parse(ProviderBag, relation.remote_app if relation else {})
+        return _base.answer(ProviderBag, snapshot, self.endpoint)
 
 
 # --- provider ----------------------------------------------------------------------------------
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Request:
+class Request(_accounts.Request):
     """What one client asks for.
 
     Attributes:
-        relation_id: The client's relation; one account each.
-        app: The client's application.
         database: Name of the schema wanted.
         roles: Extra roles wanted for the account, sorted.
         secrets: Fields that the client wants as secrets.
         external: Whether the client is outside the cluster.
     """
 
-    relation_id: int
-    app: str
     database: str
     roles: tuple[str, ...] = ()
     secrets: frozenset[str] = frozenset()
     external: bool = False
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Account:
-    """The account that the provider makes for one request."""
-
-    request: Request
-    username: str
-    password: str = dataclasses.field(repr=False)
+Account = _accounts.Account[Request]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Provider:
-    """Give schemas and accounts.
+class Provider(_accounts.Provider[Request]):
+    """Give schemas and accounts."""
 
-    Attributes:
-        endpoint: Our endpoint.
-    """
+    kind = "database account"
 
     endpoint: str = "database"
 
-    def secret_uris(self, snapshot: Snapshot) -> Iterable[str]:
-        """Name none: clients send no secrets."""
-        return ()
-
     def secret_labels(self, snapshot: Snapshot) -> Iterable[str]:
         """Name the secrets of each client: its account, and what it is told about TLS."""
-        labels = [self._label(relation.id) for relation in snapshot.related(self.endpoint)]
-        return [*labels, *(f"{label}:tls" for label in labels)]
-
-    def requests(self, snapshot: Snapshot) -> tuple[Request, ...]:
-        """Give what the clients ask for, sorted by relation; none that names no schema."""
-        found = (self._request(relation) for relation in snapshot.related(self.endpoint))
-        return tuple(request for request in found if request is not None)
-
-    def account(self, snapshot: Snapshot, request: Request) -> Account:
-        """Give the account of a request: the one we own already, or a new one.
-
-        Args:
-            snapshot: What was seen; gives the password that was made before, or a random one.
-            request: One of `requests`.
-        """
-        label = self._label(request.relation_id)
-        known = snapshot.own_secrets.get(label, {})
-        return Account(
-            request=request,
-            username=known.get("username") or f"relation-{request.relation_id}",
-            password=known.get("password") or snapshot.random_text(label),
-        )
+        labels = list(super().secret_labels(snapshot))
+        return [*labels, *map(_tls_label, labels)]
 
     def respond(
         self,
@@ -270,55 +221,40 @@ class Provider:
             version: What the server calls itself.
             tls_ca: CA certificates (PEM) that sign the server's certificate; "" = no TLS.
         """
-        living = {relation.id for relation in snapshot.related(self.endpoint)}
-        bags: list[Publish] = []
-        secrets: list[OwnedSecret] = []
-        for account in accounts:
-            where = external_address if account.request.external else address
-            if account.request.relation_id in living:
-                bag, owned = self._answer(account, address=where, version=version, tls_ca=tls_ca)
-                bags += [bag] if where else []
-                secrets += owned
-        return Publication(bags=tuple(bags), secrets=tuple(secrets))
+        facts = {"tls": "True", "tls-ca": tls_ca} if tls_ca else {"tls": "False"}
 
-    def _answer(
-        self, account: Account, *, address: str, version: str, tls_ca: str
-    ) -> tuple[Publish, tuple[OwnedSecret, ...]]:
-        request = account.request
-        label = self._label(request.relation_id)
-        user = {"username": account.username, "password": account.password}
-        if "uris" in request.secrets:
-            login = f"{account.username}:{urllib.parse.quote(account.password, safe='')}"
-            user["uris"] = f"mysql://{login}@{address}/{request.database}"
-        secrets = [
-            OwnedSecret(
-                label=label,
-                content=user,
-                grants=(request.relation_id,),
-                description=f"database account of {request.app}",
+        def where(account: Account) -> str:
+            return external_address if account.request.external else address
+
+        def bag(account: Account) -> dict[str, BagValue]:
+            if not where(account):
+                return {}
+            request, uri = account.request, self._uri(account)
+            told = ProviderBag(
+                database=request.database, endpoints=where(account), version=version or None
             )
-        ]
-        bag: dict[str, BagValue] = _base.dump(
-            ProviderBag(database=request.database, endpoints=address, version=version or None)
-        )
-        bag["secret-user"] = SecretRef(label)
-        told = {"tls": "True", "tls-ca": tls_ca} if tls_ca else {"tls": "False"}
-        if "tls" in request.secrets:
-            secrets.append(
-                OwnedSecret(
-                    label=f"{label}:tls",
-                    content=told,
-                    grants=(request.relation_id,),
+            as_secret = {"secret-tls": SecretRef(_tls_label(uri.label))}
+            tls = as_secret if "tls" in request.secrets else facts
+            return _base.dump(told) | {"secret-user": uri} | tls
+
+        def secrets(account: Account) -> Iterable[OwnedSecret]:
+            request = account.request
+            login = f"{account.username}:{urllib.parse.quote(account.password, safe='')}"
+            url = f"mysql://{login}@{where(account)}/{request.database}"
+            own = self._secret(account, {"uris": url} if "uris" in request.secrets else None)
+            yield own
+            if "tls" in request.secrets:
+                yield dataclasses.replace(
+                    own,
+                    label=_tls_label(own.label),
+                    content=facts,
                     description=f"TLS facts of the database for {request.app}",
                 )
-            )
-            bag["secret-tls"] = SecretRef(f"{label}:tls")
-        else:
-            bag |= told
-        return Publish(relation_id=request.relation_id, app=bag), tuple(secrets)
 
-    def _label(self, relation_id: int) -> str:
-        return f"{self.endpoint}:{relation_id}"
+        return self._tell(snapshot, accounts, bag, secrets)
+
+    def _username(self, request: Request, known: str) -> str:
+        return known or f"relation-{request.relation_id}"
 
     def _request(self, relation: RelationData) -> Request | None:
         bag = _base.parse(RequirerBag, relation.remote_app)
@@ -330,9 +266,14 @@ class Provider:
             app=relation.app,
             database=bag.database,
             roles=tuple(sorted(roles - {""})),
-            secrets=_texts(bag.requested_secrets),
+            secrets=_base.texts(bag.requested_secrets),
             external=(bag.external_node_connectivity or "").lower() in _TRUE,
         )
+
+
+def _tls_label(label: str) -> str:
+    """Give the label of the secret with the TLS facts, beside that of an account."""
+    return f"{label}:tls"
 
 
 # --- test data ---------------------------------------------------------------------------------

@@ -121,8 +121,7 @@ class Requirer:
         )
 
     def _answer(self, snapshot: Snapshot) -> ProviderBag:
-        relation = snapshot.relation(self.endpoint)
-        return _base.parse(ProviderBag, relation.remote_app if relation else {})
+        return _base.answer(ProviderBag, snapshot, self.endpoint)
 
 
 # --- provider ----------------------------------------------------------------------------------

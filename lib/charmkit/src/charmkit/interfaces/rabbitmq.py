@@ -18,19 +18,15 @@ as charm-rabbitmq-server writes them.
 import base64
 import binascii
 import dataclasses
-import typing
 import urllib.parse
 from collections.abc import Iterable
 
-from charmkit.interfaces import _base
+from charmkit.interfaces import _accounts, _base
 from charmkit.spec import (
     Bag,
     BagValue,
-    OwnedSecret,
     Publication,
-    Publish,
     RelationData,
-    SecretRef,
     Snapshot,
     in_url,
 )
@@ -79,13 +75,6 @@ def _pem(text: str | None) -> str:
         return base64.b64decode(text, validate=True).decode()
     except (binascii.Error, UnicodeDecodeError):
         return ""
-
-
-def _texts(text: str | None) -> frozenset[str]:
-    """Give the entries of a JSON list of texts; none if it is something else."""
-    value = _base.from_json(text)
-    items = typing.cast("list[object]", value) if isinstance(value, list) else []
-    return frozenset(item for item in items if isinstance(item, str))
 
 
 # --- requirer ----------------------------------------------------------------------------------
@@ -156,16 +145,13 @@ class Requirer:
 
     def request(self, snapshot: Snapshot) -> Publication | None:
         """Ask for the account, and for its password as a secret."""
-        relation = snapshot.relation(self.endpoint)
-        if relation is None:
-            return None
         wanted = RequirerBag(
             username=self.username,
             vhost=self.vhost,
             external_connectivity=_base.to_json(self.external),
             requested_secrets=_base.to_json(_SECRETS),
         )
-        return Publication(bags=(Publish(relation_id=relation.id, app=_base.dump(wanted)),))
+        return _base.ask(snapshot, self.endpoint, wanted)
 
     def read(self, snapshot: Snapshot) -> Broker | None:
         """Give the broker once address and account are there."""
@@ -192,8 +178,7 @@ class Requirer:
         )
 
     def _answer(self, snapshot: Snapshot) -> ProviderBag:
-        relation = snapshot.relation(self.endpoint)
-        return _base.parse(ProviderBag, relation.remote_app if relation else {})
+        return _base.answer(ProviderBag, snapshot, self.endpoint)
 
     def _units(self, snapshot: Snapshot) -> tuple[str, ...]:
         """Give the units' addresses: of a provider with several units and no common name."""
@@ -206,76 +191,32 @@ class Requirer:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Request:
+class Request(_accounts.Request):
     """What one client asks for.
 
     Attributes:
-        relation_id: The client's relation; one account each.
-        app: The client's application.
         username: The account's name that is asked for.
         vhost: The virtual host that is asked for.
         external: Whether the client is outside the cluster.
         secrets: Whether the client reads its account from a secret.
     """
 
-    relation_id: int
-    app: str
     username: str
     vhost: str
     external: bool = False
     secrets: bool = False
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Account:
-    """The account that the provider makes for one request."""
-
-    request: Request
-    username: str
-    password: str = dataclasses.field(repr=False)
+Account = _accounts.Account[Request]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Provider:
-    """Give accounts and virtual hosts.
+class Provider(_accounts.Provider[Request]):
+    """Give accounts and virtual hosts."""
 
-    Attributes:
-        endpoint: Our endpoint.
-    """
+    kind = "message broker account"
 
     endpoint: str = "amqp"
-
-    def secret_uris(self, snapshot: Snapshot) -> Iterable[str]:
-        """Name none: clients send no secrets."""
-        return ()
-
-    def secret_labels(self, snapshot: Snapshot) -> Iterable[str]:
-        """Name the secret of each client: its account."""
-        return [self._label(relation.id) for relation in snapshot.related(self.endpoint)]
-
-    def requests(self, snapshot: Snapshot) -> tuple[Request, ...]:
-        """Give what the clients ask for, sorted by relation; none that is incomplete."""
-        found = (self._request(relation) for relation in snapshot.related(self.endpoint))
-        return tuple(request for request in found if request is not None)
-
-    def account(self, snapshot: Snapshot, request: Request) -> Account:
-        """Give the account of a request: the one we own already, or a new one.
-
-        A client that reads a secret has an account that no other client can have. One that does
-        not logs in by the name that it asked for, since nobody tells it another.
-
-        Args:
-            snapshot: What was seen; gives the password that was made before, or a random one.
-            request: One of `requests`.
-        """
-        label = self._label(request.relation_id)
-        known = snapshot.own_secrets.get(label, {})
-        name = f"{request.username}-{request.relation_id}" if request.secrets else request.username
-        return Account(
-            request=request,
-            username=name,
-            password=known.get("password") or snapshot.random_text(label),
-        )
 
     def respond(
         self,
@@ -300,40 +241,29 @@ class Provider:
                 known. They are not answered then, but their password is kept for when it is.
             allow_plain: Whether a client that reads no secrets gets its password in the bag.
         """
-        living = {relation.id for relation in snapshot.related(self.endpoint)}
-        bags: list[Publish] = []
-        secrets: list[OwnedSecret] = []
-        for account in accounts:
+
+        def bag(account: Account) -> dict[str, BagValue]:
             request = account.request
             where = external_hostname if request.external else hostname
-            if request.relation_id not in living:
-                continue
-            label = self._label(request.relation_id)
-            secrets.append(
-                OwnedSecret(
-                    label=label,
-                    content={"username": account.username, "password": account.password},
-                    grants=(request.relation_id,),
-                    description=f"message broker account of {request.app}",
-                )
+            if not where:
+                return {}
+            told = ProviderBag(
+                hostname=where,
+                ssl_port=str(port),
+                ssl_ca=base64.b64encode(tls_ca.encode()).decode(),
+                password=account.password if allow_plain and not request.secrets else None,
             )
-            plain = account.password if allow_plain and not request.secrets else None
-            bag: dict[str, BagValue] = _base.dump(
-                ProviderBag(
-                    hostname=where,
-                    ssl_port=str(port),
-                    ssl_ca=base64.b64encode(tls_ca.encode()).decode(),
-                    password=plain,
-                )
-            )
-            if request.secrets:
-                bag["secret-user"] = SecretRef(label)
-            if where:
-                bags.append(Publish(relation_id=request.relation_id, app=bag))
-        return Publication(bags=tuple(bags), secrets=tuple(secrets))
+            uri = self._uri(account) if request.secrets else None
+            return _base.dump(told) | {"secret-user": uri}
 
-    def _label(self, relation_id: int) -> str:
-        return f"{self.endpoint}:{relation_id}"
+        return self._tell(snapshot, accounts, bag)
+
+    def _username(self, request: Request, known: str) -> str:
+        """Give a name that no other client can have, to a client that reads a secret.
+
+        One that does not logs in by the name that it asked for: nobody tells it another.
+        """
+        return f"{request.username}-{request.relation_id}" if request.secrets else request.username
 
     def _request(self, relation: RelationData) -> Request | None:
         bag = _base.parse(RequirerBag, relation.remote_app)
@@ -345,7 +275,7 @@ class Provider:
             username=bag.username,
             vhost=bag.vhost,
             external=_base.from_json(bag.external_connectivity) is True,
-            secrets="password" in _texts(bag.requested_secrets),
+            secrets="password" in _base.texts(bag.requested_secrets),
         )
 
 

@@ -21,6 +21,7 @@ from localjuju.substrate import (
     resolver,
 )
 from localjuju.substrate.forwarder import Forwarder
+from localjuju.substrate.machine_units import MachineUnits
 from localjuju.substrate.machines import Machines
 from localjuju.substrate.pods import Pods
 from localjuju.substrate.protocol import (
@@ -55,6 +56,7 @@ class PodmanSubstrate:
         self._watches: dict[Key, UnitWatch] = {}
         self._events: asyncio.Queue[PodEvent] = asyncio.Queue()
         self._machines = Machines(settings, self._runner, self._events.put_nowait)
+        self._machine_units = MachineUnits(settings, self._runner, self._machines)
         self._background: set[asyncio.Task[None]] = set()
 
     def _readiness(self, key: Key) -> bool | None:
@@ -158,26 +160,20 @@ class PodmanSubstrate:
         Raises:
             SubstrateError: The machine is down, the agent does not answer, the Python is another.
         """
-        await self._machines.ensure_unit(spec, hook_socket)
+        await self._machine_units.ensure(spec, hook_socket)
 
     async def remove_from_machine(
         self, model: str, unit: str, *, force: bool = False, keep_storage: bool = True
     ) -> None:
-        """Remove a unit's agent and its folders from its machine; a machine that is down boots.
-
-        With `force` it stays down, and what fails on it is passed over.
-
-        Raises:
-            SubstrateError: The machine does not boot, or refuses.
-        """
+        """Remove a unit from its machine, as `Substrate.remove_from_machine` says."""
         await self._stop_watch((model, unit))
-        await self._machines.remove_unit((model, unit), force=force, keep_storage=keep_storage)
+        await self._machine_units.remove((model, unit), force=force, keep_storage=keep_storage)
 
     def resources_path(self, model: str, unit: str, machine: str) -> Path | None:
         """Return the folder on this host of a machine unit's resources; None for a pod's."""
         if not machine:
             return None
-        return self._machines.agent_folder((model, unit), machine) / "resources"
+        return self._machine_units.agent_folder((model, unit), machine) / "resources"
 
     def machine_argv(
         self, model: str, machine: str, argv: Sequence[str], *, tty: bool = False
@@ -191,13 +187,14 @@ class PodmanSubstrate:
         self, model: str, machine: str, argv: Sequence[str], stdin: bytes = b""
     ) -> tuple[int, bytes, bytes]:
         """Run a command on a machine as root: `juju exec --machine`."""
-        return await self._machines.run((model, machine), argv, stdin)
+        done = await self._machines.run((model, machine), argv, stdin)
+        return done.code, done.stdout, done.stderr
 
     # Paths as a unit sees them
 
     def hook_socket_path(self, model: str, unit: str) -> str:
         """Return the hook socket's path as the charm container or machine sees it."""
-        if self._machines.place_of((model, unit)):
+        if self._machine_units.place_of((model, unit)):
             return names.seen_on_machine(unit, Path("hook", names.HOOK_SOCKET))
         return f"{names.HOOK_DIR}/{names.HOOK_SOCKET}"
 
@@ -246,7 +243,7 @@ class PodmanSubstrate:
         return await agent_client.end_running(self._agent_socket(model, unit))
 
     def _agent_socket(self, model: str, unit: str) -> Path:
-        machine = self._machines.place_of((model, unit))
+        machine = self._machine_units.place_of((model, unit))
         return names.agent_socket(self._settings, model, unit, machine)
 
     # Events
@@ -269,7 +266,7 @@ class PodmanSubstrate:
             unit,
             containers,
             after,
-            self._machines.place_of(key),
+            self._machine_units.place_of(key),
             was_ready=self._forwarder.had_traffic(key),
             emit=self._events.put_nowait,
             on_ready=lambda _: self._spawn(self._forwarder.follow()),

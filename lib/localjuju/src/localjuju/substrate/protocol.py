@@ -260,10 +260,14 @@ class Substrate(Protocol):
     ) -> None:
         """Remove a unit's agent and its folders from its machine; a machine that is down boots.
 
-        With `force` it stays down, and what fails on it is passed over.
+        Args:
+            model: The unit's model.
+            unit: The unit.
+            force: Leave a machine that is down alone, and pass over what fails on it.
+            keep_storage: Leave what is in its storage; the locations are free in any case.
 
         Raises:
-            SubstrateError: The machine does not boot, or refuses.
+            SubstrateError: The machine is there, and does not boot or refuses.
         """
         ...
 
