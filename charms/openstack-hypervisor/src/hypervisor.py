@@ -5,10 +5,11 @@ import ipaddress
 import json
 import pathlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
+import volumes
 from charmkit import api, messaging
-from charmkit.service import Check, File, Obstacle, Option, Process, Sight, Task, User
+from charmkit.service import Check, File, Obstacle, Option, Process, Sight, User
 from charmkit.spec import Snapshot, Values
 
 NAME = "openstack-hypervisor"
@@ -43,6 +44,7 @@ PACKAGES = (
     "iproute2",
     "libvirt-clients",
     "libvirt-daemon-system",
+    "nfs-common",  # volumes, as is qemu-block-extra; volumes.py has those that are brought later
     "openvswitch-switch",
     "ovn-host",
     "qemu-block-extra",  # Ceph
@@ -285,8 +287,9 @@ def inspect(snapshot: Snapshot, sight: Sight) -> Values:
 
     Returns:
         `virtualization` and `datapath` as the probe tells them, "" while it cannot be asked;
-        `networks`: physical network → what finds its interface, as it was written last; and
-        `network_problem`: what an operator has to change before there can be a network, or "".
+        `networks`: physical network → what finds its interface, as it was written last;
+        `network_problem`: what an operator has to change before there can be a network, or "";
+        and what `volumes.inspect` sees.
     """
     written = json.loads(sight.read(NETWORK) or "{}")
     found = {
@@ -294,6 +297,7 @@ def inspect(snapshot: Snapshot, sight: Sight) -> Values:
         "datapath": "",
         "networks": written.get("networks", {}),
         "network_problem": "",
+        **volumes.inspect(sight),
     }
     both = "command -v qemu-system-x86_64 >/dev/null && command -v ovs-dpctl || true"
     if not sight.run(("sh", "-c", both)):
@@ -413,20 +417,3 @@ def condition(snapshot: Snapshot, seen: Values) -> Obstacle:
     if snapshot.machine.get("virtualization") == "qemu":
         return "active", "emulating processors: KVM does not work on this machine"
     return None
-
-
-def tasks(snapshot: Snapshot, seen: Values) -> Iterator[Task]:
-    """Give libvirt the keys of volumes."""
-    if seen["ceph_access"]:
-        keys = [
-            {"uuid": each.uuid, "name": f"{each.app} {each.uuid}", "key": each.key}
-            for each in seen["ceph_access"]
-        ]
-        yield Task(
-            name="volume-keys",
-            argv=("python3", f"{FOLDER}/volume_keys.py"),
-            stdin=json.dumps(keys),
-            message="giving libvirt the keys of volumes",
-            when="online",
-            on="unit",
-        )

@@ -352,6 +352,98 @@ def test_the_userspace_datapath_without_an_interface_for_tunnels_blocks(make, re
 # --- volumes -----------------------------------------------------------------------------------
 
 
+def test_every_transport_of_the_table_of_drivers_has_its_client(charm, load_charm):
+    drivers = load_charm("cinder-volume").drivers
+    clients = charm.volumes.CLIENTS
+    for driver in (drivers.CEPH, *drivers.DRIVERS.values()):
+        assert set(driver.transports) <= clients.keys(), driver.name
+    for transport, client in clients.items():
+        is_there = not client.package or client.package in charm.HYPERVISOR.packages
+        assert is_there or client.module, f"nothing brings the client of {transport}"
+    assert [clients[each].package for each in ("iscsi", "nfs")] == ["open-iscsi", "nfs-common"]
+
+
+@pytest.fixture
+def fake_programs(tmp_path):
+    """Make a program that prints or fails as the test says; `bin` is where."""
+
+    def make(name, text):
+        folder = tmp_path / "bin"
+        folder.mkdir(exist_ok=True)
+        (folder / name).write_text(f"#!/bin/sh\n{text}\n")
+        (folder / name).chmod(0o755)
+        return f"{folder}:/usr/bin:/bin"
+
+    return make
+
+
+class Shell:
+    """A machine whose commands really run, with these programs first."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def read(self, path):
+        return "0123abcd\n" if path == "/etc/machine-id" else None
+
+    def run(self, argv, *, stdin="", timeout=120):
+        done = subprocess.run(
+            argv, env={"PATH": self.path}, capture_output=True, text=True, check=True
+        )
+        return done.stdout
+
+
+def test_a_client_is_of_use_where_the_kernel_has_its_transport(charm, fake_programs):
+    fake_programs("dpkg-query", 'case "$*" in *open-iscsi) printf installed;; *) exit 1;; esac')
+    known = fake_programs("modprobe", '[ "$3" = iscsi_tcp ] || [ "$3" = nvme_tcp ]')
+    assert charm.volumes.inspect(Shell(known)) == {
+        "clients": {"open-iscsi": "there", "nvme-cli": "missing"},
+        "machine_id": "0123abcd",
+    }
+    fake_programs("modprobe", "exit 1")
+    assert charm.volumes.inspect(Shell(known))["clients"] == {}
+
+
+def test_clients_that_are_missing_are_brought_before_vms_can_need_them(make, ready):
+    def tasks(clients):
+        machine = {**KERNEL, "clients": clients, "machine_id": "m"}
+        return make(dataclasses.replace(ready, machine=machine)).workload.tasks
+
+    assert tasks({}) == (), "no time is lost where the kernel has no use for them"
+    update, install, name = tasks({"open-iscsi": "missing", "nvme-cli": "missing"})
+    assert (update.argv, install.argv[-2:]) == (("apt-get", "update"), ("nvme-cli", "open-iscsi"))
+    assert {each.when for each in (update, install, name)} == {"before-start"}
+    assert {each.on for each in (update, install, name)} == {"unit"}
+    assert tasks({"open-iscsi": "there"}) == (name,)
+
+
+def test_machines_from_one_image_have_names_of_their_own_for_iscsi(fake_programs, tmp_path):
+    path = fake_programs("systemctl", f'echo "$*" >> {tmp_path}/log')
+    script = FOLDER / "src/templates/initiator.sh"
+
+    def name(machine_id, session=False):
+        root = tmp_path / machine_id
+        (root / "etc/iscsi").mkdir(parents=True, exist_ok=True)
+        (root / "etc/machine-id").write_text(f"{machine_id}\n")
+        file = root / "etc/iscsi/initiatorname.iscsi"
+        if not file.exists():
+            file.write_text("InitiatorName=iqn.1993-08.org.debian:01:image\n")
+        sessions = root / "sys/class/iscsi_session"
+        sessions.mkdir(parents=True, exist_ok=True)
+        if session:
+            (sessions / "session1").mkdir()
+        subprocess.run(["sh", str(script), str(root)], check=True, env={"PATH": path})
+        return file.read_text()
+
+    first, second = name("a" * 32), name("b" * 32)
+    assert first != second
+    assert first.startswith("InitiatorName=iqn.1993-08.org.debian:01:")
+    assert "aaaa" not in first, "the machine ID is not told to storage"
+    assert name("a" * 32) == first
+    assert (tmp_path / "log").read_text() == "try-restart iscsid.service\n" * 2
+    assert name("c" * 32, session=True).endswith(":image\n"), "storage knows it by that name"
+
+
 def test_keys_of_volumes_reach_libvirt_on_every_unit_and_on_no_command_line(make, ready):
     access = cinder_ceph_key.Access(app="cinder-volume", uuid="u-1", key="AQ==")
     made = make(ready, ceph_access=(access,))
@@ -397,9 +489,11 @@ class Eyes:
         self.probed = []
 
     def read(self, path):
-        return self.written
+        return self.written if path.endswith("/network.json") else None
 
     def run(self, argv, *, stdin="", timeout=120):
+        if argv[0] == "sh" and "modprobe" in argv[2]:
+            return ""
         if argv[0] == "sh":
             return "/usr/bin/ovs-dpctl\n" if self.has_programs else ""
         self.probed.append(argv)
@@ -426,10 +520,12 @@ def test_the_machine_is_probed_once_its_programs_are_there(charm, ready):
         "datapath": "system",
         "networks": {"physnet1": "10.9.9.9"},
         "network_problem": "external-networks: no interface for physnet1 is found by 172.24.4.241",
+        "clients": {},
+        "machine_id": "",
     }
     bare = Eyes(has_programs=False)
-    unknown = {"virtualization": "", "datapath": "", "networks": {}, "network_problem": ""}
-    assert inspect(ready, bare) == unknown
+    found = inspect(ready, bare)
+    assert (found["virtualization"], found["datapath"], found["networks"]) == ("", "", {})
     assert bare.probed == []
 
 
