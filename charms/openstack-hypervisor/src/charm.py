@@ -6,6 +6,7 @@ import pathlib
 import ops
 
 import hypervisor
+import migration
 import volumes
 from charmkit.interfaces import (
     certificate_transfer,
@@ -40,7 +41,8 @@ HYPERVISOR = Service(
     values=hypervisor.values,
     obstacle=hypervisor.obstacle,
     condition=hypervisor.condition,
-    tasks=volumes.tasks,
+    tasks=hypervisor.tasks,
+    own_secrets=(migration.SECRET,),
     options=hypervisor.OPTIONS,
 )
 
