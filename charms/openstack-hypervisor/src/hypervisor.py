@@ -171,7 +171,9 @@ METADATA = Process(
         File(
             path=NEUTRON,
             template="neutron.conf.j2",
-            group="neutron",
+            # The agent is root. The proxies, to which guests speak, are of the group: what signs
+            # for a guest's identity is not for them.
+            mode=0o600,
             namespaces=(
                 "neutron",
                 "neutron.agent",

@@ -479,6 +479,16 @@ def test_metadata_reaches_vms_over_tls_with_the_shared_secret(make, ready):
     assert agent["ovn"]["ovn_sb_connection"] == "ssl:10.20.0.6:16642"
 
 
+def test_the_secret_of_metadata_is_not_for_the_proxies_that_guests_speak_to(make, ready):
+    made = make(ready)
+    files = [each for each in made.workload.files if "m$$ecret" in each.text]
+    assert [(each.path, each.mode, each.user, each.group) for each in files] == [
+        ("/etc/neutron/neutron-ovn-agent.conf", 0o600, "root", "root")
+    ]
+    agent = unit(made, "neutron-ovn-agent").text.splitlines()
+    assert not [line for line in agent if line.startswith("User=") and line != "User=root"]
+
+
 @pytest.mark.parametrize(("option", "value"), [("cpu", 2.5), ("ram", 1.1), ("disk", 3.0)])
 def test_allocation_ratios_are_written_if_they_are_set(make, ready, option, value):
     name = f"{option}_allocation_ratio"
