@@ -8,6 +8,7 @@ import typing
 from collections.abc import Mapping
 
 Kind = typing.Literal["text", "integer", "boolean", "list"]
+Transport = typing.Literal["fc", "iscsi", "nfs", "nvme", "rbd"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -38,7 +39,10 @@ class Driver:
         path: Its class.
         settings: What operators may say.
         fixed: Options of Cinder that are always so.
-        packages: Packages of the distribution that it needs and that are not always there.
+        transports: How a machine reaches its volumes, a hypervisor or our own when it copies an
+            image. For each of them a hypervisor has a client.
+        packages: Packages of the distribution that it needs and that are not always there, those
+            by which our own machine opens its volumes among them.
         kernel: Modules of the host's kernel without which it cannot work.
         modules: Python modules that it needs and that Cinder itself does not bring.
     """
@@ -47,6 +51,7 @@ class Driver:
     path: str
     settings: tuple[Setting, ...] = ()
     fixed: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
+    transports: tuple[Transport, ...] = ()
     packages: tuple[str, ...] = ()
     kernel: tuple[str, ...] = ()
     modules: tuple[str, ...] = ()
@@ -60,7 +65,7 @@ _SAN = (
     Setting(name="thin", option="san_thin_provision", kind="boolean"),
 )
 
-CEPH = Driver(name="ceph", path=f"{_V}.rbd.RBDDriver")
+CEPH = Driver(name="ceph", path=f"{_V}.rbd.RBDDriver", transports=("rbd",))
 """Ceph comes by integration and not by the option."""
 
 OTHER = Driver(name="other", path="")
@@ -78,7 +83,9 @@ DRIVERS: Mapping[str, Driver] = {
                 Setting(name="address", option="target_ip_address"),
             ),
             fixed={"target_helper": "tgtadm", "target_protocol": "iscsi"},
-            packages=("lvm2", "tgt"),
+            transports=("iscsi",),
+            # Volumes are thin where the tools for that are; lvm2 only recommends them.
+            packages=("lvm2", "open-iscsi", "tgt", "thin-provisioning-tools"),
             kernel=("dm_mod",),
         ),
         Driver(
@@ -91,6 +98,7 @@ DRIVERS: Mapping[str, Driver] = {
                 Setting(name="snapshots", option="nfs_snapshot_support", kind="boolean"),
             ),
             fixed={"nas_secure_file_operations": "auto", "nas_secure_file_permissions": "auto"},
+            transports=("nfs",),
             kernel=("nfs",),
         ),
         Driver(
@@ -106,6 +114,8 @@ DRIVERS: Mapping[str, Driver] = {
                 Setting(name="port", option="netapp_server_port", kind="integer"),
             ),
             fixed={"netapp_storage_family": "ontap_cluster", "netapp_transport_type": "https"},
+            transports=("fc", "iscsi", "nfs", "nvme"),
+            packages=("nvme-cli", "open-iscsi"),
         ),
         Driver(
             name="powerstore",
@@ -115,6 +125,8 @@ DRIVERS: Mapping[str, Driver] = {
                 Setting(name="protocol", option="storage_protocol"),
                 Setting(name="ports", option="powerstore_ports", kind="list"),
             ),
+            transports=("fc", "iscsi", "nvme"),
+            packages=("nvme-cli", "open-iscsi"),
         ),
         Driver(
             name="pure",
@@ -127,6 +139,8 @@ DRIVERS: Mapping[str, Driver] = {
                 ),
             ),
             fixed={"use_chap_auth": "true"},
+            transports=("iscsi",),
+            packages=("open-iscsi",),
             modules=("pypureclient",),
         ),
         Driver(
@@ -137,6 +151,8 @@ DRIVERS: Mapping[str, Driver] = {
                 Setting(name="account-prefix", option="sf_account_prefix"),
                 Setting(name="port", option="sf_api_port", kind="integer"),
             ),
+            transports=("iscsi",),
+            packages=("open-iscsi",),
         ),
         OTHER,
     )

@@ -6,6 +6,8 @@ import pathlib
 import ops
 
 import hypervisor
+import migration
+import volumes
 from charmkit.interfaces import (
     certificate_transfer,
     cinder_ceph_key,
@@ -16,12 +18,12 @@ from charmkit.interfaces import (
     tls_certificates,
 )
 from charmkit.reconciler import Reconciler
-from charmkit.service import File, Service
+from charmkit.service import Service
 
 HYPERVISOR = Service(
     name=hypervisor.NAME,
     processes=hypervisor.PROCESSES,
-    files=(File(path=f"{hypervisor.FOLDER}/volume_keys.py", template="volume_keys.py"),),
+    files=volumes.FILES,
     needs=(
         rabbitmq.Requirer(username="nova", vhost=nova_service.VHOST, external=True),
         keystone_credentials.Requirer(),
@@ -40,6 +42,7 @@ HYPERVISOR = Service(
     obstacle=hypervisor.obstacle,
     condition=hypervisor.condition,
     tasks=hypervisor.tasks,
+    own_secrets=(migration.SECRET,),
     options=hypervisor.OPTIONS,
 )
 

@@ -7,6 +7,8 @@ import pathlib
 import re
 from collections.abc import Iterator, Mapping
 
+import migration
+import volumes
 from charmkit import api, messaging
 from charmkit.service import Check, File, Obstacle, Option, Process, Sight, Task, User
 from charmkit.spec import Snapshot, Values
@@ -43,6 +45,7 @@ PACKAGES = (
     "iproute2",
     "libvirt-clients",
     "libvirt-daemon-system",
+    "nfs-common",  # volumes, as is qemu-block-extra; volumes.py has those that are brought later
     "openvswitch-switch",
     "ovn-host",
     "qemu-block-extra",  # Ceph
@@ -68,34 +71,19 @@ def _tls(folder: str, *, restarts: bool) -> tuple[File, ...]:
     )
 
 
-def _pki(path: str, text: str, **owner: str) -> File:
-    """Describe a file at a place that libvirt and QEMU know.
-
-    QEMU reads it at each migration, libvirt at its start. Both take whoever has a certificate of
-    their authority for another hypervisor, so that is the cloud's own and no other.
-    """
-    is_key = text == _KEY
-    is_read_anew = path.startswith("/etc/pki/qemu/")
-    return File(
-        path=path,
-        text=text,
-        mode=0o600 if is_key else 0o644,
-        user=owner.get("user", "root"),
-        restarts=not is_read_anew,
-    )
-
-
-_LIBVIRT_TLS = (
-    _pki("/etc/pki/CA/cacert.pem", _AUTHORITY),
-    _pki("/etc/pki/libvirt/servercert.pem", _CERTIFICATE),
-    _pki("/etc/pki/libvirt/private/serverkey.pem", _KEY),
-    _pki("/etc/pki/libvirt/clientcert.pem", _CERTIFICATE),
-    _pki("/etc/pki/libvirt/private/clientkey.pem", _KEY),
-    _pki("/etc/pki/qemu/ca-cert.pem", _AUTHORITY),
-    _pki("/etc/pki/qemu/server-cert.pem", _CERTIFICATE),
-    _pki("/etc/pki/qemu/server-key.pem", _KEY, user="libvirt-qemu"),
-    _pki("/etc/pki/qemu/client-cert.pem", _CERTIFICATE),
-    _pki("/etc/pki/qemu/client-key.pem", _KEY, user="libvirt-qemu"),
+# The console proxy is a client of the cloud's authority, so this is the cloud's own and no other.
+# QEMU reads them when a VM starts.
+_CONSOLES = "/etc/pki/libvirt-vnc"
+_CONSOLE_TLS = (
+    File(path=f"{_CONSOLES}/ca-cert.pem", text=_AUTHORITY, mode=0o644, restarts=False),
+    File(path=f"{_CONSOLES}/server-cert.pem", text=_CERTIFICATE, mode=0o644, restarts=False),
+    File(
+        path=f"{_CONSOLES}/server-key.pem",
+        text=_KEY,
+        mode=0o600,
+        user="libvirt-qemu",
+        restarts=False,
+    ),
 )
 
 # --- processes ---------------------------------------------------------------------------------
@@ -144,7 +132,14 @@ LIBVIRT = Process(
     environment={"LIBVIRTD_ARGS": "", "PATH": "{{ emulator_path }}"},
     after=("libvirtd-tls.socket",),
     files=(
-        File(path="/etc/libvirt/qemu.conf", template="qemu.conf.j2", mode=0o600),
+        # Before the configuration that names its folder: libvirt refuses one that is not there.
+        *_CONSOLE_TLS,
+        File(
+            path="/etc/libvirt/qemu.conf",
+            template="qemu.conf.j2",
+            mode=0o600,
+            values={"consoles": _CONSOLES},
+        ),
         File(
             path="/etc/systemd/system/libvirtd-tls.socket.d/charmkit.conf",
             text="[Socket]\nListenStream=\nListenStream={{ addresses.unit_ip }}:16514\n"
@@ -152,7 +147,7 @@ LIBVIRT = Process(
             mode=0o644,
         ),
         File(path=f"{FOLDER}/emulator/qemu-system-x86_64", template="emulator.sh", mode=0o755),
-        *_LIBVIRT_TLS,
+        *migration.FILES,
     ),
     check=Check(command="virsh --quiet --connect qemu:///system uri"),
     stays=True,
@@ -177,7 +172,9 @@ METADATA = Process(
         File(
             path=NEUTRON,
             template="neutron.conf.j2",
-            group="neutron",
+            # The agent is root. The proxies, to which guests speak, are of the group: what signs
+            # for a guest's identity is not for them.
+            mode=0o600,
             namespaces=(
                 "neutron",
                 "neutron.agent",
@@ -291,8 +288,9 @@ def inspect(snapshot: Snapshot, sight: Sight) -> Values:
 
     Returns:
         `virtualization` and `datapath` as the probe tells them, "" while it cannot be asked;
-        `networks`: physical network → what finds its interface, as it was written last; and
-        `network_problem`: what an operator has to change before there can be a network, or "".
+        `networks`: physical network → what finds its interface, as it was written last;
+        `network_problem`: what an operator has to change before there can be a network, or "";
+        and what `migration.inspect` and `volumes.inspect` see.
     """
     written = json.loads(sight.read(NETWORK) or "{}")
     found = {
@@ -300,6 +298,8 @@ def inspect(snapshot: Snapshot, sight: Sight) -> Values:
         "datapath": "",
         "networks": written.get("networks", {}),
         "network_problem": "",
+        **migration.inspect(sight),
+        **volumes.inspect(sight),
     }
     both = "command -v qemu-system-x86_64 >/dev/null && command -v ovs-dpctl || true"
     if not sight.run(("sh", "-c", both)):
@@ -369,6 +369,7 @@ def values(snapshot: Snapshot, seen: Values) -> Values:
         # Machines do not resolve the names of the cluster.
         "identity": identity and dataclasses.replace(identity, auth_url=identity.public_auth_url),
         "network": network(snapshot, databases.southbound) if databases else "",
+        **migration.values(snapshot, seen),
     }
 
 
@@ -422,17 +423,6 @@ def condition(snapshot: Snapshot, seen: Values) -> Obstacle:
 
 
 def tasks(snapshot: Snapshot, seen: Values) -> Iterator[Task]:
-    """Give libvirt the keys of volumes."""
-    if seen["ceph_access"]:
-        keys = [
-            {"uuid": each.uuid, "name": f"{each.app} {each.uuid}", "key": each.key}
-            for each in seen["ceph_access"]
-        ]
-        yield Task(
-            name="volume-keys",
-            argv=("python3", f"{FOLDER}/volume_keys.py"),
-            stdin=json.dumps(keys),
-            message="giving libvirt the keys of volumes",
-            when="online",
-            on="unit",
-        )
+    """Give libvirt its certificate, and VMs their ways to volumes."""
+    yield migration.task(seen)
+    yield from volumes.tasks(snapshot, seen)

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import ops
 
-import authority
 import root
+from charmkit import authority
 from charmkit.interfaces import certificate_transfer, tls_certificates
 from charmkit.reconciler import Reconciler
 from charmkit.service import Service
@@ -23,7 +23,7 @@ TRUST = certificate_transfer.Provider(endpoint="send-ca-cert")
 
 def offers(snapshot: Snapshot, seen: Values) -> Iterator[Publication]:
     """Tell whom to trust and, on the leader, answer requests."""
-    present = root.load(seen["secrets"]["root_ca"])
+    present = authority.load(seen["secrets"]["root_ca"])
     yield TRUST.respond(snapshot, present.trusted)
     if snapshot.is_leader:  # only the leader can read what was answered before
         yield CERTIFICATES.respond(snapshot, answers(snapshot, present))
@@ -83,7 +83,7 @@ class SelfSignedCertificatesCharm(ops.CharmBase):
         except ops.SecretNotFoundError:
             event.fail("cannot show the root certificate: it has not been made yet; try again")
             return
-        event.set_results({root.CERTIFICATE: content[root.CERTIFICATE]})
+        event.set_results({authority.CERTIFICATE: content[authority.CERTIFICATE]})
 
 
 if __name__ == "__main__":

@@ -4,15 +4,12 @@ import dataclasses
 import time
 from collections.abc import Mapping
 
-import authority
+from charmkit import authority
 from charmkit.ownership import CannotRotateError
 from charmkit.service import Option, OwnSecret
 from charmkit.spec import ConfigValue, Rotation, SecretContent, Snapshot
 
 LABEL = "root-ca"
-CERTIFICATE = "ca-certificate"
-"""Key of the secret under which the root's certificate stands."""
-
 # The longest period between two roots that fits is taken. The number is in days.
 PERIODS: tuple[tuple[Rotation, int], ...] = (
     ("yearly", 366), ("quarterly", 93), ("monthly", 31), ("weekly", 7), ("daily", 1),
@@ -58,30 +55,9 @@ def period(snapshot: Snapshot) -> Rotation:
 # --- the secret --------------------------------------------------------------------------------
 
 
-def dump(root: authority.Root) -> SecretContent:
-    """Give the secret's content for a root."""
-    content = {
-        "private-key": root.private_key,
-        CERTIFICATE: root.certificate,
-        "previous-ca-certificate": root.previous,
-        "crossing-certificate": root.crossing,
-    }
-    return {key: text for key, text in content.items() if text}
-
-
-def load(content: SecretContent) -> authority.Root:
-    """Give the root that a secret holds."""
-    return authority.Root(
-        private_key=content["private-key"],
-        certificate=content[CERTIFICATE],
-        previous=content.get("previous-ca-certificate", ""),
-        crossing=content.get("crossing-certificate", ""),
-    )
-
-
 def initial(snapshot: Snapshot) -> SecretContent:
     """Make the first root."""
-    return dump(_make(snapshot))
+    return authority.dump(_make(snapshot))
 
 
 def following(snapshot: Snapshot, content: SecretContent) -> SecretContent:
@@ -93,7 +69,7 @@ def following(snapshot: Snapshot, content: SecretContent) -> SecretContent:
     for option in OPTIONS:
         if problem := option.problem(snapshot.config):
             raise CannotRotateError(f"cannot replace the root: {problem}")
-    return dump(_make(snapshot, load(content)))
+    return authority.dump(_make(snapshot, authority.load(content)))
 
 
 def _make(snapshot: Snapshot, previous: authority.Root | None = None) -> authority.Root:

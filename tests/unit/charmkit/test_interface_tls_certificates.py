@@ -236,7 +236,7 @@ def test_the_life_of_a_certificate_is_read_as_cryptography_reads_it(begin, life)
 
 @pytest.mark.parametrize("pem", ["", "nonsense", "-----BEGIN CERTIFICATE-----\nMAA=\n"])
 def test_what_is_no_certificate_is_never_renewed(pem):
-    assert tls_certificates._renewal(pem) == float("inf")
+    assert tls_certificates.renewal(pem) == float("inf")
 
 
 # --- provider ----------------------------------------------------------------------------------

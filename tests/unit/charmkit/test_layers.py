@@ -9,7 +9,7 @@ SOURCE = pathlib.Path(charmkit.__file__).parent
 
 LAYERS = (
     {"spec"},
-    {"service", "overrides", "templates"},
+    {"authority", "service", "overrides", "templates"},
     {"keys", "interfaces"},
     {"api", "caching", "messaging", "records", "units"},
     {"kubernetes", "layout", "ownership"},

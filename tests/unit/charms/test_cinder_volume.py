@@ -265,6 +265,16 @@ def test_every_driver_can_be_described_and_none_has_a_setting_twice(charm):
         assert not set(options) & set(driver.fixed), driver.name
 
 
+def test_the_service_can_open_the_volumes_of_every_driver_itself(charm):
+    # It copies images into volumes, and volumes from one storage to another.
+    clients = {"fc": set(), "iscsi": {"open-iscsi"}, "nfs": {"nfs-common"}, "nvme": {"nvme-cli"}}
+    always = set(charm.CINDER_VOLUME.packages)
+    for driver in charm.drivers.DRIVERS.values():
+        assert driver.transports or driver is charm.drivers.OTHER, driver.name
+        for transport in driver.transports:
+            assert clients[transport] <= {*driver.packages, *always}, (driver.name, transport)
+
+
 # --- what cannot be used -----------------------------------------------------------------------
 
 
@@ -344,7 +354,7 @@ class Sight:
 def test_a_bare_machine_lacks_everything(charm, ready):
     seen = charm.inspection.look(with_backends(ready, LVM, NFS, PURE), Sight())
     assert seen["lacks"] == ("dm_mod", "nfs", "pypureclient")
-    assert seen["packages"] == ("lvm2", "tgt")
+    assert seen["packages"] == ("lvm2", "open-iscsi", "tgt", "thin-provisioning-tools")
 
 
 @pytest.mark.parametrize(

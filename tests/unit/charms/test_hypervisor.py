@@ -71,9 +71,9 @@ def config(charm):
 
 
 @pytest.fixture
-def ready(config, needs):
+def ready(charm, config, needs):
     endpoints = [name.replace("_", "-") for name, value in needs.items() if value]
-    return Snapshot(
+    snapshot = Snapshot(
         app="openstack-hypervisor",
         unit="openstack-hypervisor/0",
         optional=frozenset({"receive-ca-cert", "ceph-access"}),
@@ -91,6 +91,8 @@ def ready(config, needs):
         runtime="abc",
         entropy=b"h" * 32,
     )
+    secret = charm.migration.SECRET
+    return dataclasses.replace(snapshot, own_secrets={secret.label: secret.initial(snapshot)})
 
 
 @pytest.fixture
@@ -98,6 +100,20 @@ def make(charm, needs, with_needs):
     def make(snapshot, **changed):
         service = with_needs(charm.HYPERVISOR, **{**needs, **changed})
         return plan.make(service, snapshot, Templates(FOLDER / "src/templates"))
+
+    return make
+
+
+@pytest.fixture
+def fake_programs(tmp_path):
+    """Make a program that prints or fails as the test says; `bin` is where."""
+
+    def make(name, text):
+        folder = tmp_path / "bin"
+        folder.mkdir(exist_ok=True)
+        (folder / name).write_text(f"#!/bin/sh\n{text}\n")
+        (folder / name).chmod(0o755)
+        return f"{folder}:/usr/bin:/bin"
 
     return make
 
@@ -182,10 +198,17 @@ def test_a_new_certificate_does_not_touch_ovn_controller(make, ready, needs):
 
 def test_keys_are_for_those_only_who_use_them(make, ready):
     keys = [each for each in make(ready).workload.files if each.text == "KEY\n"]
-    assert len(keys) == 6
-    assert {each.mode for each in keys} == {0o600}
-    owners = {each.user for each in keys if each.path.startswith("/etc/pki/qemu")}
-    assert owners == {"libvirt-qemu"}
+    assert {each.path for each in keys} == {
+        "/etc/openvswitch/tls/key.pem",
+        "/etc/neutron/tls/key.pem",
+        "/etc/pki/libvirt-vnc/server-key.pem",
+    }
+    own = [each for each in make(ready).workload.files if "PRIVATE KEY" in each.text]
+    assert len(own) == 5
+    assert {each.mode for each in (*keys, *own)} == {0o600}
+    for each in (*keys, *own):
+        of_qemu = each.path.startswith(("/etc/pki/qemu/", "/etc/pki/libvirt-vnc/"))
+        assert each.user == ("libvirt-qemu" if of_qemu else "root"), each.path
 
 
 # --- guests ------------------------------------------------------------------------------------
@@ -245,18 +268,181 @@ def test_live_migration_uses_tls_on_the_address_of_management_only(make, ready):
     assert "default_tls_x509_verify = 1" in file(made, "/etc/libvirt/qemu.conf").text
 
 
-def test_who_migrates_vms_has_a_certificate_of_the_clouds_own_authority(make, ready):
+def test_a_further_authority_is_trusted_for_servers_and_for_nobody_who_comes_to_us(make, ready):
     further = types.SimpleNamespace(bundle="FURTHER\n")
     made = make(ready, receive_ca_cert=further)
-    for path in ("/etc/pki/CA/cacert.pem", "/etc/pki/qemu/ca-cert.pem"):
-        assert file(made, path).text == "CA\n"
     for path in ("/etc/nova/tls/ca.pem", "/etc/neutron/tls/ca.pem", "/etc/openvswitch/tls/ca.pem"):
         assert file(made, path).text == "CA\nFURTHER\n"
+    folders = ("/etc/pki/", "/etc/libvirt/")
+    texts = [each.text for each in made.workload.files if each.path.startswith(folders)]
+    assert not [text for text in texts if "FURTHER" in text]
+
+
+def test_consoles_keep_the_authority_of_the_cloud_whose_proxy_is_their_client(make, ready):
+    made = make(ready)
+    config = file(made, "/etc/libvirt/qemu.conf").text
+    assert 'vnc_tls_x509_cert_dir = "/etc/pki/libvirt-vnc"' in config
+    assert "vnc_tls_x509_verify = 1" in config
+    names = ("ca-cert.pem", "server-cert.pem", "server-key.pem")
+    texts = [file(made, f"/etc/pki/libvirt-vnc/{name}").text for name in names]
+    assert texts == ["CA\n", "CERT\n", "KEY\n"]
 
 
 def test_without_a_page_for_consoles_there_are_none(make, ready, needs):
     bare = dataclasses.replace(needs["nova_service"], console_url="")
     assert nova(make(ready, nova_service=bare))["vnc"]["enabled"] == "false"
+
+
+# --- live migration ----------------------------------------------------------------------------
+
+
+TRUST = ("/etc/pki/CA/cacert.pem", "/etc/pki/qemu/ca-cert.pem")
+CLIENTS = ("/etc/pki/libvirt/clientcert.pem", "/etc/pki/qemu/client-cert.pem")
+SERVERS = ("/etc/pki/libvirt/servercert.pem", "/etc/pki/qemu/server-cert.pem")
+
+
+@pytest.fixture
+def accepts(tmp_path):
+    """Tell whether who trusts these roots takes who shows this certificate, as OpenSSL does it."""
+
+    def accepts(trusted, shown, *options):
+        for name, text in (("trusted", trusted), ("shown", shown)):
+            (tmp_path / f"{name}.pem").write_text(text)
+        argv = ["openssl", "verify", *options, "-CAfile", "trusted.pem", "-untrusted", "shown.pem"]
+        done = subprocess.run([*argv, "shown.pem"], cwd=tmp_path, capture_output=True, text=True)
+        return done.returncode == 0
+
+    return accepts
+
+
+def other(snapshot, number=1):
+    """Give another unit of the same application, on another machine."""
+    addresses = dataclasses.replace(
+        snapshot.addresses, unit_ip=f"10.0.1.{5 + number}", unit_name=f"m{number}",
+        hostnames=(f"m{number}",),
+    )  # fmt: skip
+    return dataclasses.replace(
+        snapshot, unit=f"openstack-hypervisor/{number}", addresses=addresses, entropy=b"o" * 32
+    )
+
+
+def rotated(charm, snapshot, entropy):
+    fresh = dataclasses.replace(snapshot, entropy=entropy)
+    secret = charm.migration.SECRET
+    content = secret.rotated(fresh, snapshot.own_secrets[secret.label])
+    return dataclasses.replace(snapshot, own_secrets={secret.label: content})
+
+
+def seen_again(snapshot, made):
+    """Give what the next dispatch sees on the machine."""
+    record = json.loads(file(made, "/etc/openstack-hypervisor/migration.json").text)
+    return dataclasses.replace(
+        snapshot, machine={**snapshot.machine, "migration": record}, entropy=b"n" * 32
+    )
+
+
+def test_hypervisors_move_vms_to_each_other(make, ready, accepts):
+    here, there = make(ready), make(other(ready))
+    for trust, client, server in zip(TRUST, CLIENTS, SERVERS, strict=True):
+        trusted = file(there, trust).text
+        assert accepts(trusted, file(here, client).text, "-purpose", "sslclient")
+        names = ("-purpose", "sslserver", "-verify_ip", "10.0.1.5")
+        assert accepts(trusted, file(here, server).text, *names)
+        assert not accepts(trusted, file(here, server).text, "-verify_ip", "10.0.1.9")
+
+
+def test_no_certificate_of_the_cloud_gets_into_a_hypervisor(make, ready, accepts, authority):
+    trusted = [file(make(ready), path).text for path in TRUST]
+    shown = (authority / "cert.pem").read_text()
+    assert accepts((authority / "ca.pem").read_text(), shown), "it is a good one otherwise"
+    for each in trusted:
+        assert not accepts(each, shown)
+
+
+def test_the_clouds_certificate_is_nowhere_that_libvirt_takes_clients_by(make, ready):
+    found = [
+        each.path for each in make(ready).workload.files
+        if each.path.startswith("/etc/pki") and each.text in ("CA\n", "CERT\n", "KEY\n")
+    ]  # fmt: skip
+    assert {path.rpartition("/")[0] for path in found} == {"/etc/pki/libvirt-vnc"}
+
+
+def test_vms_move_while_the_authority_is_replaced(charm, make, ready, accepts):
+    old, new = make(ready), make(other(rotated(charm, ready, b"2" * 32)))
+    assert file(old, TRUST[0]).text != file(new, TRUST[0]).text
+    for trust, client in zip(TRUST, CLIENTS, strict=True):
+        assert accepts(file(old, trust).text, file(new, client).text)
+        assert accepts(file(new, trust).text, file(old, client).text)
+
+
+def test_who_has_the_key_of_an_authority_is_out_when_it_was_replaced_twice(
+    charm, make, ready, accepts
+):
+    thief = file(make(ready), CLIENTS[0]).text
+    twice = rotated(charm, rotated(charm, ready, b"2" * 32), b"3" * 32)
+    assert not accepts(file(make(twice), TRUST[0]).text, thief)
+
+
+def test_a_certificate_stays_until_it_is_worn_out_or_the_machine_is_another(
+    charm, make, ready, monkeypatch
+):
+    made = make(ready)
+    again = seen_again(ready, made)
+    before = file(made, CLIENTS[0]).text
+    assert file(make(again), CLIENTS[0]).text == before
+    now = charm.migration.time.time()
+    monkeypatch.setattr(charm.migration.time, "time", lambda: now + 59 * 86400)
+    assert file(make(again), CLIENTS[0]).text == before
+    assert file(make(other(again)), CLIENTS[0]).text != before
+    monkeypatch.setattr(charm.migration.time, "time", lambda: now + 61 * 86400)
+    assert file(make(again), CLIENTS[0]).text != before
+
+
+def test_a_new_certificate_restarts_neither_libvirt_nor_an_agent(charm, make, ready):
+    before, after = make(ready), make(rotated(charm, ready, b"2" * 32))
+    for each in before.workload.units:
+        assert each.digest == unit(after, each.process).digest, each.process
+    (old,), (new,) = before.workload.tasks, after.workload.tasks
+    assert "virt-admin server-update-tls libvirtd" in new.argv[-1]
+    assert old.digest != new.digest, "libvirt is told"
+
+
+@pytest.mark.parametrize(
+    ("active", "updates", "expected"),
+    [
+        (True, True, ["virt-admin server-update-tls libvirtd"]),
+        (
+            True,
+            False,
+            ["virt-admin server-update-tls libvirtd", "systemctl restart libvirtd.service"],
+        ),
+        (False, True, []),
+    ],
+)
+def test_libvirt_is_told_while_it_runs(
+    make, ready, fake_programs, tmp_path, active, updates, expected
+):
+    (task,) = make(ready).workload.tasks
+    log = tmp_path / "log"
+    log.touch()
+    note = f'echo "$(basename "$0") $*" >> {log}'
+    is_active = "exit 0" if active else "exit 3"
+    fake_programs("systemctl", f'case "$*" in *is-active*) {is_active};; esac; {note}')
+    path = fake_programs("virt-admin", f"{note}; {'exit 0' if updates else 'exit 1'}")
+    subprocess.run(task.argv, check=True, env={"PATH": path})
+    assert log.read_text().splitlines() == expected
+
+
+def test_a_follower_waits_for_the_authority(make, ready):
+    made = make(dataclasses.replace(ready, own_secrets={}))
+    assert made.status == Status("waiting", "waiting for the leader's secret: migration-authority")
+
+
+def test_the_key_of_the_authority_is_in_no_file(charm, make, ready):
+    key = ready.own_secrets[charm.migration.LABEL]["private-key"]
+    made = make(ready)
+    assert not [each.path for each in made.workload.files if key.split()[5] in each.text]
+    assert "PRIVATE KEY" not in repr(seen_again(ready, made))
 
 
 # --- the agents --------------------------------------------------------------------------------
@@ -291,6 +477,16 @@ def test_metadata_reaches_vms_over_tls_with_the_shared_secret(make, ready):
     assert default["metadata_proxy_shared_secret"] == "m$$ecret"
     assert default["metadata_proxy_user"] == "neutron", "haproxy speaks to guests"
     assert agent["ovn"]["ovn_sb_connection"] == "ssl:10.20.0.6:16642"
+
+
+def test_the_secret_of_metadata_is_not_for_the_proxies_that_guests_speak_to(make, ready):
+    made = make(ready)
+    files = [each for each in made.workload.files if "m$$ecret" in each.text]
+    assert [(each.path, each.mode, each.user, each.group) for each in files] == [
+        ("/etc/neutron/neutron-ovn-agent.conf", 0o600, "root", "root")
+    ]
+    agent = unit(made, "neutron-ovn-agent").text.splitlines()
+    assert not [line for line in agent if line.startswith("User=") and line != "User=root"]
 
 
 @pytest.mark.parametrize(("option", "value"), [("cpu", 2.5), ("ram", 1.1), ("disk", 3.0)])
@@ -352,10 +548,89 @@ def test_the_userspace_datapath_without_an_interface_for_tunnels_blocks(make, re
 # --- volumes -----------------------------------------------------------------------------------
 
 
+def test_every_transport_of_the_table_of_drivers_has_its_client(charm, load_charm):
+    drivers = load_charm("cinder-volume").drivers
+    clients = charm.volumes.CLIENTS
+    for driver in (drivers.CEPH, *drivers.DRIVERS.values()):
+        assert set(driver.transports) <= clients.keys(), driver.name
+    for transport, client in clients.items():
+        is_there = not client.package or client.package in charm.HYPERVISOR.packages
+        assert is_there or client.module, f"nothing brings the client of {transport}"
+    assert [clients[each].package for each in ("iscsi", "nfs")] == ["open-iscsi", "nfs-common"]
+
+
+class Shell:
+    """A machine whose commands really run, with these programs first."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def read(self, path):
+        return "0123abcd\n" if path == "/etc/machine-id" else None
+
+    def run(self, argv, *, stdin="", timeout=120):
+        done = subprocess.run(
+            argv, env={"PATH": self.path}, capture_output=True, text=True, check=True
+        )
+        return done.stdout
+
+
+def test_a_client_is_of_use_where_the_kernel_has_its_transport(charm, fake_programs):
+    fake_programs("dpkg-query", 'case "$*" in *open-iscsi) printf installed;; *) exit 1;; esac')
+    known = fake_programs("modprobe", '[ "$3" = iscsi_tcp ] || [ "$3" = nvme_tcp ]')
+    assert charm.volumes.inspect(Shell(known)) == {
+        "clients": {"open-iscsi": "there", "nvme-cli": "missing"},
+        "machine_id": "0123abcd",
+    }
+    fake_programs("modprobe", "exit 1")
+    assert charm.volumes.inspect(Shell(known))["clients"] == {}
+
+
+def test_clients_that_are_missing_are_brought_before_vms_can_need_them(make, ready):
+    def tasks(clients):
+        machine = {**KERNEL, "clients": clients, "machine_id": "m"}
+        found = make(dataclasses.replace(ready, machine=machine)).workload.tasks
+        return tuple(each for each in found if each.name != "migration-certificate")
+
+    assert tasks({}) == (), "no time is lost where the kernel has no use for them"
+    update, install, name = tasks({"open-iscsi": "missing", "nvme-cli": "missing"})
+    assert (update.argv, install.argv[-2:]) == (("apt-get", "update"), ("nvme-cli", "open-iscsi"))
+    assert {each.when for each in (update, install, name)} == {"before-start"}
+    assert {each.on for each in (update, install, name)} == {"unit"}
+    assert tasks({"open-iscsi": "there"}) == (name,)
+
+
+def test_machines_from_one_image_have_names_of_their_own_for_iscsi(fake_programs, tmp_path):
+    path = fake_programs("systemctl", f'echo "$*" >> {tmp_path}/log')
+    script = FOLDER / "src/templates/initiator.sh"
+
+    def name(machine_id, session=False):
+        root = tmp_path / machine_id
+        (root / "etc/iscsi").mkdir(parents=True, exist_ok=True)
+        (root / "etc/machine-id").write_text(f"{machine_id}\n")
+        file = root / "etc/iscsi/initiatorname.iscsi"
+        if not file.exists():
+            file.write_text("InitiatorName=iqn.1993-08.org.debian:01:image\n")
+        sessions = root / "sys/class/iscsi_session"
+        sessions.mkdir(parents=True, exist_ok=True)
+        if session:
+            (sessions / "session1").mkdir()
+        subprocess.run(["sh", str(script), str(root)], check=True, env={"PATH": path})
+        return file.read_text()
+
+    first, second = name("a" * 32), name("b" * 32)
+    assert first != second
+    assert first.startswith("InitiatorName=iqn.1993-08.org.debian:01:")
+    assert "aaaa" not in first, "the machine ID is not told to storage"
+    assert name("a" * 32) == first
+    assert (tmp_path / "log").read_text() == "try-restart iscsid.service\n" * 2
+    assert name("c" * 32, session=True).endswith(":image\n"), "storage knows it by that name"
+
+
 def test_keys_of_volumes_reach_libvirt_on_every_unit_and_on_no_command_line(make, ready):
     access = cinder_ceph_key.Access(app="cinder-volume", uuid="u-1", key="AQ==")
     made = make(ready, ceph_access=(access,))
-    (task,) = made.workload.tasks
+    (task,) = [each for each in made.workload.tasks if each.name == "volume-keys"]
     assert task.on == "unit"
     assert json.loads(task.stdin)[0]["key"] == "AQ=="
     assert "AQ==" not in " ".join(task.argv)
@@ -397,9 +672,11 @@ class Eyes:
         self.probed = []
 
     def read(self, path):
-        return self.written
+        return self.written if path.endswith("/network.json") else None
 
     def run(self, argv, *, stdin="", timeout=120):
+        if argv[0] == "sh" and "modprobe" in argv[2]:
+            return ""
         if argv[0] == "sh":
             return "/usr/bin/ovs-dpctl\n" if self.has_programs else ""
         self.probed.append(argv)
@@ -426,10 +703,13 @@ def test_the_machine_is_probed_once_its_programs_are_there(charm, ready):
         "datapath": "system",
         "networks": {"physnet1": "10.9.9.9"},
         "network_problem": "external-networks: no interface for physnet1 is found by 172.24.4.241",
+        "migration": {},
+        "clients": {},
+        "machine_id": "",
     }
     bare = Eyes(has_programs=False)
-    unknown = {"virtualization": "", "datapath": "", "networks": {}, "network_problem": ""}
-    assert inspect(ready, bare) == unknown
+    found = inspect(ready, bare)
+    assert (found["virtualization"], found["datapath"], found["networks"]) == ("", "", {})
     assert bare.probed == []
 
 

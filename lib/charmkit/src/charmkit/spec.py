@@ -165,7 +165,9 @@ class Snapshot:
         default_factory=dict[str, ContainerState]
     )
     is_machine: bool = False
-    machine: Mapping[str, typing.Any] = dataclasses.field(default_factory=dict[str, typing.Any])
+    machine: Mapping[str, typing.Any] = dataclasses.field(
+        default_factory=dict[str, typing.Any], repr=False
+    )
     runtime: str = ""
     storage: Mapping[str, tuple[str, ...]] = dataclasses.field(
         default_factory=dict[str, tuple[str, ...]]

@@ -175,7 +175,7 @@ class Certificate:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Pair:
+class Pair:
     """A private key and the CSR that was made with it."""
 
     key: str = dataclasses.field(repr=False)
@@ -219,7 +219,7 @@ class Requirer:
         wanted = _base.to_json(dataclasses.asdict(subject))
         content = dict(known)
         if known.get("subject") != wanted or self._is_worn_out(relation, known.get("csr", "")):
-            pair = _make_pair(subject, snapshot.random_text(self.endpoint, 43))
+            pair = make_pair(subject, snapshot.random_text(self.endpoint, 43))
             content = {"private-key": pair.key, "csr": pair.csr, "subject": wanted}
             if known:
                 content |= {"old-private-key": known["private-key"], "old-csr": known["csr"]}
@@ -258,11 +258,11 @@ class Requirer:
         """Tell whether the certificate for this CSR has to be replaced by one for another CSR."""
         for answer in _issued(relation.remote_app):
             if answer.csr == csr.strip():
-                return answer.revoked or self.clock() >= _renewal(answer.certificate)
+                return answer.revoked or self.clock() >= renewal(answer.certificate)
         return False
 
 
-def _make_pair(subject: Subject, seed: str) -> _Pair:
+def make_pair(subject: Subject, seed: str) -> Pair:
     """Make a P-256 key and a CSR; both depend on the arguments only, so planning stays pure.
 
     Args:
@@ -289,7 +289,7 @@ def _make_pair(subject: Subject, seed: str) -> _Pair:
         .sign(key, hashes.SHA256(), ecdsa_deterministic=True)
     )
     pem = serialization.Encoding.PEM
-    return _Pair(
+    return Pair(
         key.private_bytes(
             pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         ).decode(),
@@ -301,7 +301,7 @@ def _make_pair(subject: Subject, seed: str) -> _Pair:
 _P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 
 
-def _renewal(pem: str) -> float:
+def renewal(pem: str) -> float:
     """Give the time at which two thirds of a certificate's life are over.
 
     Returns:
@@ -484,7 +484,7 @@ def provider_side(local_app: Bag, local_unit: Bag) -> _base.RemoteSide:
 
 def requirer_side(local_app: Bag, local_unit: Bag) -> _base.RemoteSide:
     """Give what a client's unit publishes, whatever our bags hold: a real CSR."""
-    pair = _make_pair(Subject(common_name="web-0", hostnames=("web",)), _TEST_SEED)
+    pair = make_pair(Subject(common_name="web-0", hostnames=("web",)), _TEST_SEED)
     csrs = [{"certificate_signing_request": pair.csr.strip(), "ca": False}]
     return _base.RemoteSide(unit_bag={"certificate_signing_requests": _base.to_json(csrs)})
 
@@ -493,7 +493,7 @@ def _sign_for_tests(csr: str) -> Issued:
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
 
-    authority = _make_pair(Subject(common_name="test authority"), _TEST_SEED)
+    authority = make_pair(Subject(common_name="test authority"), _TEST_SEED)
     key = serialization.load_pem_private_key(authority.key.encode(), None)
     name = x509.load_pem_x509_csr(authority.csr.encode()).subject
     request = x509.load_pem_x509_csr(csr.encode())

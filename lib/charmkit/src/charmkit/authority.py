@@ -1,4 +1,4 @@
-"""A root certificate authority: makes roots, signs requests. Knows nothing of Juju.
+"""A root certificate authority: makes roots, keeps them in secrets, signs requests. Pure.
 
 Every function depends on its arguments only: keys come from a seed, signatures are deterministic,
 the time is an argument. `cryptography` is imported where it is used, because loading it costs as
@@ -11,12 +11,17 @@ import hashlib
 import re
 import typing
 
+from charmkit.spec import SecretContent
+
 if typing.TYPE_CHECKING:
     from cryptography import x509
     from cryptography.hazmat.primitives.asymmetric import ec
 
 VALIDITY = "[1-9][0-9]*[mhdw]?"
 """What an option for a validity looks like."""
+
+CERTIFICATE = "ca-certificate"
+"""Key of a root's secret under which its certificate stands."""
 
 _UNITS = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400, "": 86400}
 
@@ -70,6 +75,27 @@ class Root:
     def trusted(self) -> tuple[str, ...]:
         """Give the roots to trust, the present one first."""
         return tuple(filter(None, (self.certificate, self.previous)))
+
+
+def dump(root: Root) -> SecretContent:
+    """Give the content of a secret that holds a root."""
+    content = {
+        "private-key": root.private_key,
+        CERTIFICATE: root.certificate,
+        "previous-ca-certificate": root.previous,
+        "crossing-certificate": root.crossing,
+    }
+    return {key: text for key, text in content.items() if text}
+
+
+def load(content: SecretContent) -> Root:
+    """Give the root that a secret holds."""
+    return Root(
+        private_key=content["private-key"],
+        certificate=content[CERTIFICATE],
+        previous=content.get("previous-ca-certificate", ""),
+        crossing=content.get("crossing-certificate", ""),
+    )
 
 
 def make_root(
@@ -140,6 +166,7 @@ def sign(
     """
     from cryptography import x509
     from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.x509 import oid
 
     try:
         request = x509.load_pem_x509_csr(csr.encode())
@@ -159,7 +186,7 @@ def sign(
         x509.BasicConstraints(ca=is_ca, path_length=0 if is_ca else None), critical=True
     ).add_extension(_key_usage(is_ca=is_ca), critical=True)
     if not is_ca:
-        usages = [x509.ExtendedKeyUsageOID.SERVER_AUTH, x509.ExtendedKeyUsageOID.CLIENT_AUTH]
+        usages = [oid.ExtendedKeyUsageOID.SERVER_AUTH, oid.ExtendedKeyUsageOID.CLIENT_AUTH]
         builder = builder.add_extension(x509.ExtendedKeyUsage(usages), critical=False)
     for name in names:
         if isinstance(name.value, x509.SubjectAlternativeName):

@@ -1,10 +1,7 @@
-"""self-signed-certificates: making roots and signing requests."""
+"""Making roots and signing requests."""
 
 import contextlib
-import importlib.util
-import pathlib
 import ssl
-import sys
 import time
 
 import pytest
@@ -12,11 +9,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-SOURCE = pathlib.Path(__file__).parents[3] / "charms/self-signed-certificates/src/authority.py"
-_spec = importlib.util.spec_from_file_location("self_signed_authority", SOURCE)
-authority = importlib.util.module_from_spec(_spec)
-sys.modules["self_signed_authority"] = authority
-_spec.loader.exec_module(authority)
+from charmkit import authority
 
 NOW = time.time()
 DAY = 86400
@@ -195,3 +188,11 @@ def test_a_request_that_was_not_signed_by_its_key_is_refused():
 )
 def test_a_validity_is_read(text, expected):
     assert authority.seconds(text) == expected
+
+
+def test_a_root_comes_back_from_its_secret_as_it_was():
+    first = root()
+    second = root("other", previous=first)
+    for each in (first, second):
+        assert authority.load(authority.dump(each)) == each
+    assert all(authority.dump(first).values()), "a secret takes no empty value"
