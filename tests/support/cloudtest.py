@@ -37,6 +37,7 @@ SETTINGS = {
 }
 BOOTSTRAP_SECONDS = 1500
 SETTLE_SECONDS = 900
+KEYSTONE_PORT = 5000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,8 +70,22 @@ class Cloud:
 
     def sdk(self, name: str = "helio") -> Any:
         """Return a connection of the client library: the administrator's, or `demo`'s."""
-        accounts = clients.read_accounts((self.home / "clouds.yaml").read_text())
-        return sdk.connect(accounts[name], self.home / "ca.pem")
+        return sdk.connect(self._accounts[name], self.home / "ca.pem")
+
+    def sdk_inside(self) -> Any:
+        """Return an administrator's connection that logs in at Keystone's own address.
+
+        Whatever the catalogue then names is asked, also while that is not the entry point.
+        """
+        address = self.juju.status().apps["keystone"].address
+        url = f"https://{address}:{KEYSTONE_PORT}/v3"
+        return sdk.connect(
+            dataclasses.replace(self._accounts["helio"], auth_url=url), self.home / "ca.pem"
+        )
+
+    @property
+    def _accounts(self) -> dict[str, clients.Account]:
+        return clients.read_accounts((self.home / "clouds.yaml").read_text())
 
     def launch(self, *arguments: str) -> "Guest":
         """Boot an instance, or go on with it, by the command that users run."""
