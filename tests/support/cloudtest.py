@@ -92,6 +92,13 @@ class Cloud:
         told = json.loads(self.helio("launch", *arguments, "--format", "json"))
         return Guest(told["name"], told["id"], told["address"], told["floating_ip"], told["ssh"])
 
+    def told_at_boot(self, guest: "Guest") -> str:
+        """Return what an instance told on its console of its metadata when it booted last."""
+        told = self.sdk("demo").compute.get_server_console_output(guest.id)["output"]
+        lines = [line for line in told.splitlines() if "GUEST-METADATA" in line]
+        assert lines, told
+        return lines[-1]
+
     def openstack(self, *arguments: str) -> Any:
         """Run the OpenStack client with the written clouds.yaml and return its JSON."""
         return json.loads(self.openstack_quiet(*arguments, "-f", "json"))

@@ -55,7 +55,9 @@ def test_much_data_comes_across_whole(guest, far):
     assert guest.run(f"curl -s -m 120 http://{far.address}/data | sha256sum") == wanted
 
 
-def test_an_instance_moves_while_it_runs(configured, far, nodes):
+@pytest.fixture(scope="module")
+def moved(configured, far):
+    """The ping to an instance while it moved; the instance bears a mark of the time before."""
     compute = configured.sdk().compute
     before = place(configured, far)
     far.run("echo alive > /run/mark")
@@ -70,9 +72,22 @@ def test_an_instance_moves_while_it_runs(configured, far, nodes):
             300,
             "it has moved",
         )
-    print(f"live migration: longest gap {ping.longest:.2f} s, {ping.lost} of {ping.sent} lost")
+    return ping
+
+
+def test_an_instance_moves_while_it_runs(far, moved):
+    print(f"live migration: longest gap {moved.longest:.2f} s, {moved.lost} of {moved.sent} lost")
     assert far.run("cat /run/mark") == "alive\n", "it was not restarted"
-    assert ping.longest <= 10
+    assert moved.longest <= 10
+
+
+def test_an_instance_that_has_moved_boots_with_its_config_drive(configured, far, moved):
+    # While it runs it may have the drive's old content in memory: a boot reads what is there.
+    configured.sdk("demo").compute.reboot_server(far.id, "SOFT")
+    wait_for(lambda: not far.answers(), 120, "it goes down")
+    far.wait()
+    assert far.run("ls /run/mark || echo gone").strip().endswith("gone"), "it has booted anew"
+    assert f"source=config-drive uuid={far.id} " in configured.told_at_boot(far)
 
 
 def test_one_more_hypervisor_costs_the_others_nothing(configured, nodes):

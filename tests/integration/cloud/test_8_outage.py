@@ -28,3 +28,4 @@ def test_an_instance_reboots_without_a_control_plane_and_finds_its_metadata(conf
         guest.wait()
         assert guest.run("hostname").strip() == "first"
     configured.settle()
+    assert f"source=config-drive uuid={guest.id} " in configured.told_at_boot(guest)
