@@ -3,8 +3,12 @@
 import base64
 import json
 import socket
+import ssl
+import urllib.parse
 
+import console
 import pytest
+import websocket
 from cloudtest import run, wait_for
 
 USER_DATA = "#!/bin/sh\necho from-user-data > /run/told\n"
@@ -65,6 +69,31 @@ def test_the_console_can_be_read(configured, guest):
     server = configured.sdk("demo").compute.get_server_console_output(guest.id)
     assert "GUEST-METADATA" in server["output"]
     assert "GUEST-READY hostname=first" in server["output"]
+
+
+def test_the_screen_is_shown_by_a_proxy_that_the_authority_vouches_for(configured, guest):
+    url = console.socket_url(
+        configured.sdk("demo").compute.create_console(guest.id, "novnc")["url"]
+    )
+    with console.opened(url, configured.home / "ca.pem") as screen:
+        width, height, name = screen.begin()
+    assert width > 0
+    assert height > 0
+    assert name.startswith("QEMU")
+    with pytest.raises(ssl.SSLCertVerificationError):
+        websocket.create_connection(url, timeout=60)
+
+
+def test_the_screen_is_not_shown_without_a_token(configured, guest):
+    url = console.socket_url(
+        configured.sdk("demo").compute.create_console(guest.id, "novnc")["url"]
+    )
+    wrong = urllib.parse.urlsplit(url)._replace(query="token=wrong").geturl()
+    with (
+        pytest.raises((websocket.WebSocketException, OSError)),
+        console.opened(wrong, configured.home / "ca.pem") as screen,
+    ):
+        screen.begin()
 
 
 def test_the_metadata_service_answers_as_well(guest):
