@@ -185,6 +185,25 @@ class Cloud:
         rows = [line.split() for line in lines]
         return {row[0]: row[3] for row in rows if row[2] == "active"}
 
+    def main_pids(self, unit: str) -> dict[str, int]:
+        """Return service → main process of what systemd keeps running on a unit's machine."""
+        # Only what the shell gets as one word is a pattern for systemd.
+        shown = self.machines.cli("ssh", unit, "systemctl show --property=Id,MainPID '*.service'")
+        blocks = (
+            dict(line.split("=", 1) for line in block.splitlines())
+            for block in shown.strip().split("\n\n")
+        )
+        return {each["Id"]: int(each["MainPID"]) for each in blocks if each["MainPID"] != "0"}
+
+    def pids(self, unit: str, *names: str) -> dict[str, set[int]]:
+        """Return program → its processes on a unit's machine; names as the kernel cuts them."""
+        looked = self.machines.cli("ssh", unit, "grep -sH . /proc/[0-9]*/comm || true")
+        rows = [line.split(":", 1) for line in looked.splitlines()]
+        return {
+            name: {int(path.split("/")[2]) for path, comm in rows if comm == name}
+            for name in names
+        }
+
 
 @dataclasses.dataclass(frozen=True)
 class Guest:
