@@ -23,8 +23,9 @@ import jubilant
 import requests
 import yaml
 
-from helio import clients, images, pebble, sdk
+from helio import bundle, bundlefile, clients, images, pebble, sdk
 from helio.host import LocalHost
+from helio.tree import find_tree
 
 ROOT = Path(__file__).resolve().parents[2]
 HOME = Path("/var/lib/helio-test")
@@ -194,6 +195,29 @@ class Cloud:
             for block in shown.strip().split("\n\n")
         )
         return {each["Id"]: int(each["MainPID"]) for each in blocks if each["MainPID"] != "0"}
+
+    def starts(self) -> dict[tuple[str, str], str | int]:
+        """Return unit and service → what another start of it changes, for every unit there is.
+
+        That is the time of its start in a pod, and its main process on a machine; there every
+        service counts, but not systemd's own.
+        """
+        release = bundlefile.read_release(find_tree())
+        found: dict[tuple[str, str], str | int] = {}
+        for name, app in self.juju.status().apps.items():
+            for unit in app.units:
+                for container in bundle.section(release.charm(name), "containers"):
+                    started = self.started(unit, container)
+                    found |= {(unit, service): when for service, when in started.items()}
+        for app in self.machines.status().apps.values():
+            for unit in app.units:
+                pids = self.main_pids(unit)
+                found |= {
+                    (unit, service): pid
+                    for service, pid in pids.items()
+                    if not service.startswith(("systemd-", "user@"))
+                }
+        return found
 
     def pids(self, unit: str, *names: str) -> dict[str, set[int]]:
         """Return program → its processes on a unit's machine; names as the kernel cuts them."""

@@ -1,5 +1,6 @@
 """A second hypervisor: instances talk across, move while they run, outlive a machine's death."""
 
+import dataclasses
 import json
 
 import pytest
@@ -15,14 +16,28 @@ def place(cloud, guest) -> str:
     return cloud.sdk().compute.get_server(guest.id).compute_host.split(".")[0]
 
 
+@dataclasses.dataclass(frozen=True)
+class Added:
+    """What was when a second hypervisor was added.
+
+    Attributes:
+        before: What ran before it, see `Cloud.starts`.
+        after: What ran when all had settled.
+    """
+
+    before: dict[tuple[str, str], str | int]
+    after: dict[tuple[str, str], str | int]
+
+
 @pytest.fixture(scope="module")
 def nodes(configured):
     """Two hypervisors: the first, and one more."""
-    new = json.loads(configured.helio("node", "add", "--format", "json"))
-    listed = json.loads(configured.helio("node", "list", "--format", "json"))
-    assert len(listed) == 2
-    (first,) = [each["name"] for each in listed if each["name"] != new[0]["name"]]
-    return first, new[0]["name"]
+    configured.settle()
+    before = configured.starts()
+    configured.helio("node", "add")
+    assert len(json.loads(configured.helio("node", "list", "--format", "json"))) == 2
+    configured.settle()
+    return Added(before, configured.starts())
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +57,13 @@ def far(configured, guest, nodes):
     assert place(configured, instance) != here
     yield instance
     demo.compute.delete_server(instance.id)
+
+
+def test_one_more_hypervisor_costs_the_others_nothing(configured, nodes):
+    assert {unit for unit, _ in nodes.before} >= {"keystone/0", "openstack-hypervisor/0"}
+    assert {key: nodes.after.get(key) for key in nodes.before} == nodes.before
+    status = configured.machines.status().apps["openstack-hypervisor"]
+    assert all(unit.workload_status.current == "active" for unit in status.units.values())
 
 
 def test_instances_reach_each_other_across_hypervisors(guest, far):
@@ -88,11 +110,6 @@ def test_an_instance_that_has_moved_boots_with_its_config_drive(configured, far,
     far.wait()
     assert far.run("ls /run/mark || echo gone").strip().endswith("gone"), "it has booted anew"
     assert f"source=config-drive uuid={far.id} " in configured.told_at_boot(far)
-
-
-def test_one_more_hypervisor_costs_the_others_nothing(configured, nodes):
-    status = configured.machines.status().apps["openstack-hypervisor"]
-    assert all(unit.workload_status.current == "active" for unit in status.units.values())
 
 
 def test_a_hypervisor_that_died_comes_back_with_its_instances(configured, guest, far):
