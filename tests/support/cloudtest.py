@@ -264,6 +264,33 @@ class Guest:
         wait_for(self.answers, seconds, f"{self.name} answers")
 
 
+def check_refused(cloud: Cloud, guest: Guest, action: str, ask: Callable[[Any], object]) -> None:
+    """Ask for what Nova takes on and then cannot do; the instance has to run on as it was.
+
+    Args:
+        cloud: The cloud.
+        guest: The instance.
+        action: What Nova calls it: `resize`, `migrate`.
+        ask: Is called with the administrator's connection to Nova.
+    """
+    compute = cloud.sdk().compute
+    before = compute.get_server(guest.id)
+    guest.run("echo alive > /run/asked")
+    ask(compute)
+    wait_for(lambda: not compute.get_server(guest.id).task_state, 600, f"{action} ends")
+    after = compute.get_server(guest.id)
+    assert after.status == "ACTIVE"
+    assert after.flavor.to_dict() == before.flavor.to_dict()
+    assert after.compute_host == before.compute_host
+    wait_for(  # it is written down a moment later
+        lambda: next(iter(compute.server_actions(guest.id))).message == "Error",
+        30,
+        f"{action} is told to have failed",
+    )
+    assert next(iter(compute.server_actions(guest.id))).action == action
+    assert guest.run("cat /run/asked") == "alive\n", "it was not restarted"
+
+
 def wait_for(is_so: Callable[[], object], seconds: float, what: str) -> None:
     """Wait until something is so."""
     deadline = time.monotonic() + seconds

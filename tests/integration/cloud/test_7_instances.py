@@ -9,7 +9,7 @@ import urllib.parse
 import console
 import pytest
 import websocket
-from cloudtest import run, wait_for
+from cloudtest import check_refused, run, wait_for
 
 USER_DATA = "#!/bin/sh\necho from-user-data > /run/told\n"
 
@@ -154,25 +154,7 @@ def test_a_snapshot_holds_what_was_written(configured, guest):
 
 
 @pytest.mark.long
-def test_a_resize_is_done_or_refused_but_never_half(configured, second):
-    from openstack.exceptions import SDKException
-
-    compute = configured.sdk("demo").compute
-    small = next(each for each in compute.flavors() if each.name == "m1.small")
-    try:
-        compute.resize_server(second.id, small.id)
-    except SDKException as refused:
-        assert refused.args
-    else:
-        settled = ("VERIFY_RESIZE", "ACTIVE", "ERROR")
-        wait_for(
-            lambda: (
-                (now := compute.get_server(second.id)).status in settled and not now.task_state
-            ),
-            600,
-            "the resize ends",
-        )
-        if compute.get_server(second.id).status == "VERIFY_RESIZE":
-            compute.confirm_server_resize(second.id)
-    wait_for(lambda: compute.get_server(second.id).status == "ACTIVE", 120, "it is active")
-    second.wait()
+def test_a_resize_is_refused_where_there_is_one_hypervisor(configured, second, larger):
+    check_refused(
+        configured, second, "resize", lambda compute: compute.resize_server(second.id, larger.id)
+    )

@@ -4,7 +4,7 @@ import dataclasses
 import json
 
 import pytest
-from cloudtest import Ping, wait_for
+from cloudtest import Ping, check_refused, wait_for
 
 pytestmark = pytest.mark.long
 
@@ -95,6 +95,13 @@ def moved(configured, far):
             "it has moved",
         )
     return ping
+
+
+def test_what_needs_ssh_between_hypervisors_is_refused(configured, far, larger):
+    check_refused(
+        configured, far, "resize", lambda compute: compute.resize_server(far.id, larger.id)
+    )
+    check_refused(configured, far, "migrate", lambda compute: compute.migrate_server(far.id))
 
 
 def test_an_instance_moves_while_it_runs(far, moved):
