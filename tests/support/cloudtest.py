@@ -306,6 +306,7 @@ class Ping:
         sent: Number of requests.
         heard: Number of replies.
         longest: The longest time between two replies, seconds.
+        longest_at: When it began, seconds after the start.
     """
 
     INTERVAL = 0.1
@@ -318,7 +319,11 @@ class Ping:
         self._socket.settimeout(0.5)
         self._id = os.getpid() & 0xFFFF
         self.sent = self.heard = 0
-        self.longest = 0.0
+        self.longest = self.longest_at = 0.0
+
+    def __str__(self) -> str:
+        gap = f"longest gap {self.longest:.2f} s, from {self.longest_at:.1f} s on"
+        return f"{gap}; {self.lost} of {self.sent} lost"
 
     @property
     def lost(self) -> int:
@@ -349,8 +354,12 @@ class Ping:
             due += self.INTERVAL
             time.sleep(max(0.0, due - time.monotonic()))
 
+    def _note_gap(self, seconds: float, at: float) -> None:
+        if seconds > self.longest:
+            self.longest, self.longest_at = seconds, at
+
     def _hear(self) -> None:
-        before = time.monotonic()
+        start = before = time.monotonic()
         # A last look after the sender has stopped, for what is still on its way.
         while not self._stop.is_set() or self.lost:
             try:
@@ -362,10 +371,10 @@ class Ping:
             kind, _, _, id_, _ = struct.unpack("!BBHHH", packet[20:28])
             if (kind, id_, sender[0]) == (0, self._id, self._address):
                 now = time.monotonic()
-                self.longest = max(self.longest, now - before)
+                self._note_gap(now - before, before - start)
                 before = now
                 self.heard += 1
-        self.longest = max(self.longest, time.monotonic() - before - 0.5)
+        self._note_gap(time.monotonic() - before - 0.5, before - start)
 
 
 def run(argv: list[str], environment: dict[str, str] | None = None, seconds: float = 1200) -> str:

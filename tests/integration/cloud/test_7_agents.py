@@ -56,7 +56,7 @@ def untouched(cloud, guest):
     with Ping(guest.floating_ip) as ping:
         yield
     after = beneath(cloud)
-    print(f"{ping.lost} of {ping.sent} pings lost")
+    print(ping)
     assert {key: gone for key in before if (gone := before[key] - after[key])} == {}
     assert ping.lost == 0
 

@@ -9,6 +9,7 @@ from cloudtest import Ping, check_refused, wait_for
 pytestmark = pytest.mark.long
 
 SERVICES_ALIVE = 300  # seconds
+GAP = 10  # seconds for which an instance that moves may not answer
 
 
 def place(cloud, guest) -> str:
@@ -105,9 +106,9 @@ def test_what_needs_ssh_between_hypervisors_is_refused(configured, far, larger):
 
 
 def test_an_instance_moves_while_it_runs(far, moved):
-    print(f"live migration: longest gap {moved.longest:.2f} s, {moved.lost} of {moved.sent} lost")
+    print(f"live migration: {moved}")
     assert far.run("cat /run/mark") == "alive\n", "it was not restarted"
-    assert moved.longest <= 10
+    assert moved.longest <= GAP
 
 
 def test_an_instance_that_has_moved_boots_with_its_config_drive(configured, far, moved):
@@ -143,7 +144,7 @@ def test_a_node_is_drained_and_leaves_nothing_behind(configured, guest, far, nod
     gone = place(configured, far)
     with Ping(far.floating_ip) as ping:
         configured.helio("node", "remove", gone, "--yes")
-    print(f"drained: longest gap {ping.longest:.2f} s, {ping.lost} of {ping.sent} lost")
+    print(f"drained: {ping}")
     assert place(configured, far) != gone
     far.wait()
     guest.wait()
@@ -156,3 +157,4 @@ def test_a_node_is_drained_and_leaves_nothing_behind(configured, guest, far, nod
     assert [name for name in left if name.split(".")[0] == gone] == []
     listed = json.loads(configured.helio("node", "list", "--format", "json"))
     assert [each["name"] for each in listed] == [place(configured, far)]
+    assert ping.longest <= GAP
