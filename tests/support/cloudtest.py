@@ -310,13 +310,14 @@ class Ping:
     """
 
     INTERVAL = 0.1
+    LAST_LOOK = 0.5
 
     def __init__(self, address: str):
         self._address = address
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=each) for each in (self._send, self._hear)]
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
-        self._socket.settimeout(0.5)
+        self._socket.settimeout(self.LAST_LOOK)
         self._id = os.getpid() & 0xFFFF
         self.sent = self.heard = 0
         self.longest = self.longest_at = 0.0
@@ -360,13 +361,15 @@ class Ping:
 
     def _hear(self) -> None:
         start = before = time.monotonic()
-        # A last look after the sender has stopped, for what is still on its way.
-        while not self._stop.is_set() or self.lost:
+        stopped = None
+        # A last look after the sender has stopped, for what is still on its way. It has an end of
+        # its own: the socket hears every ping of this host, and may never be silent.
+        while stopped is None or (self.lost and time.monotonic() < stopped + self.LAST_LOOK):
+            if stopped is None and self._stop.is_set():
+                stopped = time.monotonic()
             try:
                 packet, sender = self._socket.recvfrom(1024)
             except TimeoutError:
-                if self._stop.is_set():
-                    break
                 continue
             kind, _, _, id_, _ = struct.unpack("!BBHHH", packet[20:28])
             if (kind, id_, sender[0]) == (0, self._id, self._address):
@@ -374,7 +377,7 @@ class Ping:
                 self._note_gap(now - before, before - start)
                 before = now
                 self.heard += 1
-        self._note_gap(time.monotonic() - before - 0.5, before - start)
+        self._note_gap(stopped - before, before - start)
 
 
 def run(argv: list[str], environment: dict[str, str] | None = None, seconds: float = 1200) -> str:
