@@ -39,6 +39,7 @@ SETTINGS = {
 BOOTSTRAP_SECONDS = 1500
 SETTLE_SECONDS = 900
 KEYSTONE_PORT = 5000
+LIST_PODS = ("pod", "ps", "--filter=label=localjuju.model=openstack")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -164,15 +165,21 @@ class Cloud:
     @contextlib.contextmanager
     def without_control_plane(self) -> Iterator[None]:
         """Stop the engine and every pod, and bring them back at the end."""
+        assert self.pods_run()
         self.engine("stop")
-        label = "--filter=label=localjuju.model=openstack"
-        pods = self.podman("pod", "ps", "--quiet", label).split()
+        pods = self.podman(*LIST_PODS, "--quiet").split()
         assert len(pods) > 10
         self.podman("pod", "stop", "--time", "5", *pods)
+        assert not self.pods_run()
         try:
             yield
         finally:
             self.engine("start")
+
+    def pods_run(self) -> bool:
+        """Return whether every container of each pod of the control plane runs."""
+        states = self.podman(*LIST_PODS, "--format", "{{.Status}}").split()
+        return set(states) == {"Running"}
 
     def pebble(self, unit: str, container: str, *arguments: str) -> str:
         """Run Pebble's own command in a workload container."""
