@@ -118,6 +118,12 @@ def charm(request):
     return load(request.param)
 
 
+@pytest.fixture
+def load_charm():
+    """Return the function that loads a charm by its name."""
+    return load
+
+
 @pytest.fixture(params=[each for each in CHARMS if not load(each).is_machine])
 def pod_charm(request):
     return load(request.param)

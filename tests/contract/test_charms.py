@@ -4,6 +4,7 @@ import dataclasses
 import pathlib
 import tomllib
 
+import integrations
 import pytest
 from charmcraft.models import project
 from hypothesis import HealthCheck, Phase, given, settings
@@ -143,6 +144,27 @@ def test_an_integration_that_comes_back_makes_the_unit_active_again(charm, activ
         active.integrate(endpoint)
         active.settle()
         assert active.status == testing.ActiveStatus()
+
+
+@pytest.mark.parametrize("application", sorted(integrations.OPTIONAL))
+def test_without_an_optional_integration_a_unit_of_the_release_shows_what_it_lacks(
+    application, make_active, load_charm
+):
+    charm = load_charm(integrations.RELEASE.charm(application)["name"])
+    active = make_active(charm)
+    for endpoint in integrations.OPTIONAL[application]:
+        active.integrate(endpoint)
+    active.state = dataclasses.replace(active.state, config={})  # as it is deployed
+    active.settle()
+    active.run(active.context.on.config_changed())
+    assert active.status == testing.ActiveStatus()
+    before = active.state
+    for endpoint in integrations.OPTIONAL[application]:
+        active.state = before
+        active.break_(endpoint)
+        active.settle()
+        wanted = integrations.shown_without(f"{application}:{endpoint}")
+        assert (active.status.name, active.status.message) == wanted, endpoint
 
 
 def test_a_second_run_changes_nothing(active, programs):

@@ -23,8 +23,9 @@ import jubilant
 import requests
 import yaml
 
-from helio import clients, images, pebble, sdk
+from helio import bundle, bundlefile, clients, images, pebble, sdk
 from helio.host import LocalHost
+from helio.tree import find_tree
 
 ROOT = Path(__file__).resolve().parents[2]
 HOME = Path("/var/lib/helio-test")
@@ -37,6 +38,8 @@ SETTINGS = {
 }
 BOOTSTRAP_SECONDS = 1500
 SETTLE_SECONDS = 900
+KEYSTONE_PORT = 5000
+LIST_PODS = ("pod", "ps", "--filter=label=localjuju.model=openstack")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,13 +72,34 @@ class Cloud:
 
     def sdk(self, name: str = "helio") -> Any:
         """Return a connection of the client library: the administrator's, or `demo`'s."""
-        accounts = clients.read_accounts((self.home / "clouds.yaml").read_text())
-        return sdk.connect(accounts[name], self.home / "ca.pem")
+        return sdk.connect(self._accounts[name], self.home / "ca.pem")
+
+    def sdk_inside(self) -> Any:
+        """Return an administrator's connection that logs in at Keystone's own address.
+
+        Whatever the catalogue then names is asked, also while that is not the entry point.
+        """
+        address = self.juju.status().apps["keystone"].address
+        url = f"https://{address}:{KEYSTONE_PORT}/v3"
+        return sdk.connect(
+            dataclasses.replace(self._accounts["helio"], auth_url=url), self.home / "ca.pem"
+        )
+
+    @property
+    def _accounts(self) -> dict[str, clients.Account]:
+        return clients.read_accounts((self.home / "clouds.yaml").read_text())
 
     def launch(self, *arguments: str) -> "Guest":
         """Boot an instance, or go on with it, by the command that users run."""
         told = json.loads(self.helio("launch", *arguments, "--format", "json"))
         return Guest(told["name"], told["id"], told["address"], told["floating_ip"], told["ssh"])
+
+    def told_at_boot(self, guest: "Guest") -> str:
+        """Return what an instance told on its console of its metadata when it booted last."""
+        told = self.sdk("demo").compute.get_server_console_output(guest.id)["output"]
+        lines = [line for line in told.splitlines() if "GUEST-METADATA" in line]
+        assert lines, told
+        return lines[-1]
 
     def openstack(self, *arguments: str) -> Any:
         """Run the OpenStack client with the written clouds.yaml and return its JSON."""
@@ -141,15 +165,21 @@ class Cloud:
     @contextlib.contextmanager
     def without_control_plane(self) -> Iterator[None]:
         """Stop the engine and every pod, and bring them back at the end."""
+        assert self.pods_run()
         self.engine("stop")
-        label = "--filter=label=localjuju.model=openstack"
-        pods = self.podman("pod", "ps", "--quiet", label).split()
+        pods = self.podman(*LIST_PODS, "--quiet").split()
         assert len(pods) > 10
         self.podman("pod", "stop", "--time", "5", *pods)
+        assert not self.pods_run()
         try:
             yield
         finally:
             self.engine("start")
+
+    def pods_run(self) -> bool:
+        """Return whether every container of each pod of the control plane runs."""
+        states = self.podman(*LIST_PODS, "--format", "{{.Status}}").split()
+        return set(states) == {"Running"}
 
     def pebble(self, unit: str, container: str, *arguments: str) -> str:
         """Run Pebble's own command in a workload container."""
@@ -162,6 +192,48 @@ class Cloud:
         lines = self.pebble(unit, container, "services", "--abs-time").splitlines()[1:]
         rows = [line.split() for line in lines]
         return {row[0]: row[3] for row in rows if row[2] == "active"}
+
+    def main_pids(self, unit: str) -> dict[str, int]:
+        """Return service → main process of what systemd keeps running on a unit's machine."""
+        # Only what the shell gets as one word is a pattern for systemd.
+        shown = self.machines.cli("ssh", unit, "systemctl show --property=Id,MainPID '*.service'")
+        blocks = (
+            dict(line.split("=", 1) for line in block.splitlines())
+            for block in shown.strip().split("\n\n")
+        )
+        return {each["Id"]: int(each["MainPID"]) for each in blocks if each["MainPID"] != "0"}
+
+    def starts(self) -> dict[tuple[str, str], str | int]:
+        """Return unit and service → what another start of it changes, for every unit there is.
+
+        That is the time of its start in a pod, and its main process on a machine; there every
+        service counts, but not systemd's own.
+        """
+        release = bundlefile.read_release(find_tree())
+        found: dict[tuple[str, str], str | int] = {}
+        for name, app in self.juju.status().apps.items():
+            for unit in app.units:
+                for container in bundle.section(release.charm(name), "containers"):
+                    started = self.started(unit, container)
+                    found |= {(unit, service): when for service, when in started.items()}
+        for app in self.machines.status().apps.values():
+            for unit in app.units:
+                pids = self.main_pids(unit)
+                found |= {
+                    (unit, service): pid
+                    for service, pid in pids.items()
+                    if not service.startswith(("systemd-", "user@"))
+                }
+        return found
+
+    def pids(self, unit: str, *names: str) -> dict[str, set[int]]:
+        """Return program → its processes on a unit's machine; names as the kernel cuts them."""
+        looked = self.machines.cli("ssh", unit, "grep -sH . /proc/[0-9]*/comm || true")
+        rows = [line.split(":", 1) for line in looked.splitlines()]
+        return {
+            name: {int(path.split("/")[2]) for path, comm in rows if comm == name}
+            for name in names
+        }
 
 
 @dataclasses.dataclass(frozen=True)
@@ -199,6 +271,33 @@ class Guest:
         wait_for(self.answers, seconds, f"{self.name} answers")
 
 
+def check_refused(cloud: Cloud, guest: Guest, action: str, ask: Callable[[Any], object]) -> None:
+    """Ask for what Nova takes on and then cannot do; the instance has to run on as it was.
+
+    Args:
+        cloud: The cloud.
+        guest: The instance.
+        action: What Nova calls it: `resize`, `migrate`.
+        ask: Is called with the administrator's connection to Nova.
+    """
+    compute = cloud.sdk().compute
+    before = compute.get_server(guest.id)
+    guest.run("echo alive > /run/asked")
+    ask(compute)
+    wait_for(lambda: not compute.get_server(guest.id).task_state, 600, f"{action} ends")
+    after = compute.get_server(guest.id)
+    assert after.status == "ACTIVE"
+    assert after.flavor.to_dict() == before.flavor.to_dict()
+    assert after.compute_host == before.compute_host
+    wait_for(  # it is written down a moment later
+        lambda: next(iter(compute.server_actions(guest.id))).message == "Error",
+        30,
+        f"{action} is told to have failed",
+    )
+    assert next(iter(compute.server_actions(guest.id))).action == action
+    assert guest.run("cat /run/asked") == "alive\n", "it was not restarted"
+
+
 def wait_for(is_so: Callable[[], object], seconds: float, what: str) -> None:
     """Wait until something is so."""
     deadline = time.monotonic() + seconds
@@ -214,19 +313,25 @@ class Ping:
         sent: Number of requests.
         heard: Number of replies.
         longest: The longest time between two replies, seconds.
+        longest_at: When it began, seconds after the start.
     """
 
     INTERVAL = 0.1
+    LAST_LOOK = 0.5
 
     def __init__(self, address: str):
         self._address = address
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=each) for each in (self._send, self._hear)]
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
-        self._socket.settimeout(0.5)
+        self._socket.settimeout(self.LAST_LOOK)
         self._id = os.getpid() & 0xFFFF
         self.sent = self.heard = 0
-        self.longest = 0.0
+        self.longest = self.longest_at = 0.0
+
+    def __str__(self) -> str:
+        gap = f"longest gap {self.longest:.2f} s, from {self.longest_at:.1f} s on"
+        return f"{gap}; {self.lost} of {self.sent} lost"
 
     @property
     def lost(self) -> int:
@@ -257,23 +362,29 @@ class Ping:
             due += self.INTERVAL
             time.sleep(max(0.0, due - time.monotonic()))
 
+    def _note_gap(self, seconds: float, at: float) -> None:
+        if seconds > self.longest:
+            self.longest, self.longest_at = seconds, at
+
     def _hear(self) -> None:
-        before = time.monotonic()
-        # A last look after the sender has stopped, for what is still on its way.
-        while not self._stop.is_set() or self.lost:
+        start = before = time.monotonic()
+        stopped = None
+        # A last look after the sender has stopped, for what is still on its way. It has an end of
+        # its own: the socket hears every ping of this host, and may never be silent.
+        while stopped is None or (self.lost and time.monotonic() < stopped + self.LAST_LOOK):
+            if stopped is None and self._stop.is_set():
+                stopped = time.monotonic()
             try:
                 packet, sender = self._socket.recvfrom(1024)
             except TimeoutError:
-                if self._stop.is_set():
-                    break
                 continue
             kind, _, _, id_, _ = struct.unpack("!BBHHH", packet[20:28])
             if (kind, id_, sender[0]) == (0, self._id, self._address):
                 now = time.monotonic()
-                self.longest = max(self.longest, now - before)
+                self._note_gap(now - before, before - start)
                 before = now
                 self.heard += 1
-        self.longest = max(self.longest, time.monotonic() - before - 0.5)
+        self._note_gap(stopped - before, before - start)
 
 
 def run(argv: list[str], environment: dict[str, str] | None = None, seconds: float = 1200) -> str:

@@ -29,6 +29,15 @@ def guest(configured: Cloud) -> Guest:
     return configured.launch("first")
 
 
+@pytest.fixture(scope="module")
+def larger(configured: Cloud) -> Iterator[Any]:
+    """A flavor a bit larger than m1.tiny, so that each hypervisor has room for it."""
+    compute = configured.sdk().compute
+    flavor = compute.create_flavor(name="larger", ram=320, vcpus=1, disk=1)
+    yield flavor
+    compute.delete_flavor(flavor)
+
+
 @pytest.fixture(scope="session")
 def watcher(cloud: Cloud) -> dict[str, Any]:
     """Make a user of the tests' own, whom no rotation concerns, and return its credentials."""

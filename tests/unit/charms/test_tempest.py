@@ -224,6 +224,8 @@ def test_live_migration_is_tested_with_two_hosts_that_are_up(validate, order):
     made = validate.configuration(order, cloud)
     assert made["compute"]["min_compute_nodes"] == 2
     assert made["compute-feature-enabled"]["live_migration"] is True
+    assert made["compute-feature-enabled"]["cold_migration"] is False
+    assert made["compute-feature-enabled"]["resize"] is False
     cloud.answers["compute", "/os-services"]["services"].pop(0)
     made = validate.configuration(order, cloud)
     assert made["compute-feature-enabled"]["live_migration"] is False

@@ -179,6 +179,9 @@ def configuration(order, cloud):
             "console_output": True,
             "vnc_console": False,
             "live_migration": hypervisors > 1,
+            # Nova would copy the disk by ssh, for which hypervisors have no keys.
+            "cold_migration": False,
+            "resize": False,
             "config_drive": True,
         },
         "network": {
