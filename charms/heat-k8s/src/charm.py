@@ -59,7 +59,8 @@ def _values(snapshot: Snapshot, seen: Values) -> Values:
         # Instances call it, and they do not know the names of Kubernetes.
         "cfn_url": f"https://{host}:{CFN_PORT}",
         "stack_user": STACK_USER,
-        "engines": snapshot.config["workers"] or api.workers(snapshot.cpus, is_light=True),
+        "engines": snapshot.config["workers"]
+        or api.workers(snapshot.cpus, snapshot.memory, is_light=True),
     }
 
 

@@ -196,9 +196,9 @@ def test_operators_override_any_option(make, ready):
     assert found["identity"]["password_hash_rounds"] == "4"
 
 
-@pytest.mark.parametrize(("workers", "cpus", "processes"), [(0, 1, 2), (0, 16, 4), (7, 2, 7)])
+@pytest.mark.parametrize(("workers", "cpus", "processes"), [(0, 1, 2), (0, 16, 7), (9, 2, 9)])
 def test_workers_are_by_the_machine_unless_told(make, ready, workers, cpus, processes):
-    seen = dataclasses.replace(configured(ready, workers=workers), cpus=cpus)
+    seen = dataclasses.replace(configured(ready, workers=workers), cpus=cpus, memory=65536)
     (content,) = [
         each for each in make(seen).workload.files if each.path == "/etc/keystone/uwsgi.ini"
     ]
