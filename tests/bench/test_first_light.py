@@ -5,6 +5,8 @@ import re
 import statistics
 from pathlib import Path
 
+from cloudtest import proportional_memory
+
 KINDS = {
     "install": 1,
     "leader-elected": 1,
@@ -144,15 +146,6 @@ def test_keystone_comes_up_nearly_as_fast_as_a_person_could_do_it(measured, tabl
         "≤ 2",
     )
     assert ratio <= 8
-
-
-def proportional_memory(pid: str) -> int:
-    """Return a process's proportional set size in KiB."""
-    try:
-        text = Path("/proc", pid, "smaps_rollup").read_text()
-    except OSError:
-        return 0
-    return next((int(row.split()[1]) for row in text.splitlines() if row.startswith("Pss:")), 0)
 
 
 def test_memory_is_told(measured, table):

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from cloudtest import wait_for
+from cloudtest import proportional_memory, wait_for
 
 MODELS = ("openstack", "machines")
 
@@ -100,7 +100,7 @@ def test_memory_of_each_application_is_told(prepared, table):
     used: collections.Counter[str] = collections.Counter()
     for process in Path("/proc").iterdir():
         if process.name.isdigit() and (part := part_of(process, names)):
-            used[part] += proportional(process)
+            used[part] += proportional_memory(process.name)
     for part, kilobytes in used.most_common():
         table.add(f"MiB proportional: {part}", f"{kilobytes / 1024:.0f}")
     total = sum(used.values()) / 1024**2
@@ -117,15 +117,6 @@ def part_of(process: Path, names: dict[str, str]) -> str | None:
     found = next((name for id_, name in names.items() if id_ in groups), None)
     # helio-test.openstack.nova-0.nova, helio-test.machines.machine-0
     return application_of(found.split(".")[2]) if found else None
-
-
-def proportional(process: Path) -> int:
-    """Return a process's proportional set size in KiB."""
-    try:
-        text = (process / "smaps_rollup").read_text()
-    except OSError:
-        return 0
-    return next((int(row.split()[1]) for row in text.splitlines() if row.startswith("Pss:")), 0)
 
 
 def test_one_more_hypervisor_costs_the_others_the_same_each_time(prepared, table):

@@ -54,6 +54,13 @@ def test_an_application_is_named_as_its_charm_without_the_substrate(release):
     assert names == {charm.removesuffix("-k8s"): charm for charm in names.values()}
 
 
+def test_the_only_application_that_may_have_an_administrator_is_tempest(release):
+    options = release.charm("keystone")["config"]["options"]
+    named = options["admin-applications"]["default"].split(",")
+    applications = release.manifest.applications.items()
+    assert named == [name for name, each in applications if each.charm == "tempest-k8s"]
+
+
 def test_what_needs_kubernetes_stands_in_pods_and_what_is_for_machines_on_them(release):
     for name, application in release.manifest.applications.items():
         charm = release.charm(name)

@@ -20,7 +20,6 @@ from typing import Any
 import jubilant
 import pytest
 
-from helio import images
 from localjuju.settings import Settings, save
 
 METADATA = """
@@ -230,18 +229,6 @@ def settle(*models: jubilant.Juju) -> None:
             delay=0.2,
             successes=2,
         )
-
-
-@pytest.fixture(scope="module")
-def machine_image(image_store: images.Store) -> str:
-    """The reference of the image that machines boot."""
-    catalogue = images.load()
-    references = [catalogue.reference("machine", distro) for distro in sorted(catalogue.distros)]
-    for reference in references:
-        argv = image_store.command("podman", "image", "exists", reference)
-        if subprocess.run(argv, check=False).returncode == 0:
-            return reference
-    raise AssertionError(f"none of {references} is in {image_store.root}: build it")
 
 
 @pytest.fixture(scope="module")

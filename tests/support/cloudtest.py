@@ -509,6 +509,15 @@ def look() -> dict[str, list[str]]:
     }
 
 
+def proportional_memory(pid: str) -> int:
+    """Return a process's proportional set size in KiB; 0 if it has ended."""
+    try:
+        text = Path("/proc", pid, "smaps_rollup").read_text()
+    except OSError:
+        return 0
+    return next((int(row.split()[1]) for row in text.splitlines() if row.startswith("Pss:")), 0)
+
+
 def build_caches() -> None:
     """Make what is made once per machine: the images, and Pebble."""
     ordinary = {k: v for k, v in os.environ.items() if k != "HELIO_HOME"}

@@ -17,7 +17,10 @@ CFN_PORT = 8000
 ALIVE = "/healthcheck"
 # Instances call the other API, by an address that does not change.
 INGRESSES = api.ingresses(PORT, ALIVE)
-DOMAIN = keystone_resources.Requirer(domain="heat", username="heat_domain_admin")
+STACK_USER = "heat_stack_user"
+DOMAIN = keystone_resources.Requirer(
+    domain="heat", username="heat_domain_admin", further_roles=(STACK_USER,)
+)
 APIS = (
     keystone.Api(
         name="heat",
@@ -55,7 +58,9 @@ def _values(snapshot: Snapshot, seen: Values) -> Values:
         **messaging.values("heat"),
         # Instances call it, and they do not know the names of Kubernetes.
         "cfn_url": f"https://{host}:{CFN_PORT}",
-        "engines": snapshot.config["workers"] or api.workers(snapshot.cpus, is_light=True),
+        "stack_user": STACK_USER,
+        "engines": snapshot.config["workers"]
+        or api.workers(snapshot.cpus, snapshot.memory, is_light=True),
     }
 
 

@@ -23,7 +23,11 @@ HORIZON = Service(
                 File(path=horizon.SETTINGS, template="local_settings.py.j2", group="horizon"),
                 File(path="/etc/horizon/sealing.py", template="sealing.py", group="horizon"),
                 File(path="/etc/horizon/wsgi.py", template="wsgi.py", group="horizon"),
-                File(path="/etc/horizon/uwsgi.ini", template="uwsgi.ini.j2"),
+                File(
+                    path="/etc/horizon/uwsgi.ini",
+                    template="uwsgi.ini.j2",
+                    values={"workers": api.workers},
+                ),
                 File(
                     path=horizon.CERTIFICATE,
                     text="{{ certificates.certificate }}",

@@ -21,6 +21,7 @@ KEYSTONE = Service(
             path="/v3",
             configuration=api.config("keystone", *keystone.NAMESPACES),
             environment={"OS_KEYSTONE_CONFIG_FILES": keystone.CONFIG},
+            files=(keystone.POLICY,),
         ),
     ),
     files=(File(path=keystone.ACCOUNTS, template="accounts.py", mode=0o644),),
@@ -34,6 +35,11 @@ KEYSTONE = Service(
     condition=clients.condition,
     options=(
         *api.OPTIONS,
+        Option(
+            name="admin-applications",
+            pattern="([a-z][a-z0-9-]*(,[a-z][a-z0-9-]*)*)?",
+            hint="write names of applications, with commas",
+        ),
         Option(name="region", pattern=r"[\w.-]{1,255}", hint="write letters, digits, . _ or -"),
         Option(name="token-expiration", minimum=60, maximum=keystone.ROTATION),
     ),

@@ -11,7 +11,7 @@ from charmkit.interfaces import (
     keystone_credentials,
     keystone_resources,
 )
-from charmkit.service import Directory, OwnSecret, Task, digest
+from charmkit.service import Directory, File, OwnSecret, Task, digest
 from charmkit.spec import Snapshot, Values, in_url
 
 PORT = 5000
@@ -20,6 +20,7 @@ NAMESPACES = ("keystone", "oslo.cache", "oslo.db", "oslo.messaging", "osprofiler
 FERNET_KEYS = "/etc/keystone/fernet-keys"
 CREDENTIAL_KEYS = "/etc/keystone/credential-keys"
 ACCOUNTS = "/var/lib/charmkit/accounts.py"
+POLICY = File(path="/etc/keystone/policy.yaml", template="policy.yaml", group="keystone")
 
 ADMIN = "admin"
 ADMIN_DOMAIN = keystone.Named("Default", "default")
@@ -117,6 +118,7 @@ def values(snapshot: Snapshot, seen: Values) -> dict[str, Any]:
     return {
         "fernet_keys": FERNET_KEYS,
         "credential_keys": CREDENTIAL_KEYS,
+        "policy": POLICY.path,
         "fernet_active": fernet_active(snapshot),
         # The name that this unit's own certificate has, whatever clients are told.
         "own_url": f"{own}/v3",
@@ -197,9 +199,11 @@ def wish(snapshot: Snapshot, seen: Values) -> dict[str, Any]:
     services, credentials = accounts(snapshot)
     facts = seen["facts"].get("accounts", {})
     known = facts.get("users", {})
+    admins = str(snapshot.config["admin-applications"]).split(",")
     resources = [
         {
             "app": request.app,
+            "is_admin": request.app in admins,
             "relation": str(request.relation_id),
             "id": request.id,
             "operations": [_operation(each) for each in request.operations],

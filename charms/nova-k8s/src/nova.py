@@ -148,7 +148,8 @@ def values(snapshot: Snapshot, seen: Values) -> Values:
     """Give what templates and tasks need beyond options and relations."""
     return {
         **messaging.values("nova"),
-        "light_workers": api.workers(snapshot.cpus, is_light=True),
+        "light_workers": snapshot.config["workers"]
+        or api.workers(snapshot.cpus, snapshot.memory, is_light=True),
         "cells": json.dumps(cells(seen["cell_database"], seen["amqp"])),
     }
 

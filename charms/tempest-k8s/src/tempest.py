@@ -12,7 +12,13 @@ CA_FILE = "/etc/tempest/ca.pem"
 SCRIPT = "/var/lib/charmkit/validate.py"
 RESULTS = "/var/lib/tempest"
 
-DOMAIN = keystone_resources.Requirer(domain="tempest", username="tempest", project="tempest")
+DOMAIN = keystone_resources.Requirer(
+    # Tests of administrators' work need one. Keystone's option admin-applications allows it.
+    domain="tempest",
+    username="tempest",
+    project="tempest",
+    role="admin",
+)
 
 PROFILES = {
     # A request of each kind to each basic service, and a server that is logged in to.

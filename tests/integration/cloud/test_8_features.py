@@ -31,9 +31,12 @@ TEMPLATE = {
     "resources": {
         "word": {"type": "OS::Heat::RandomString", "properties": {"length": 12}},
         "net": {"type": "OS::Neutron::Net", "properties": {"name": "from-heat"}},
+        # Makes a project and a user in Heat's domain, and a token of that user.
+        "handle": {"type": "OS::Heat::WaitConditionHandle"},
     },
     "outputs": {"word": {"value": {"get_attr": ["word", "value"]}}},
 }
+MANAGER = ("domain", "heat", "heat_domain_admin", "manager")
 
 
 def access(admin):
@@ -41,6 +44,16 @@ def access(admin):
     (user,) = admin.identity.users(name="svc_heat")
     domain = admin.identity.find_domain("heat", ignore_missing=False)
     return {user.name: user.is_enabled, domain.name: domain.is_enabled}
+
+
+def assignments(admin, domain):
+    """Return who has which role in a domain: what on, its name, the user and the role."""
+    found: list[tuple[str, str, str, str]] = []
+    for each in admin.identity.role_assignments(include_names=True):
+        ((kind, where),) = each.scope.items()
+        if domain in (where.get("name"), where.get("domain", {}).get("name")):
+            found.append((kind, where["name"], each.user["name"], each.role["name"]))
+    return sorted(found)
 
 
 def catalogue(admin, kind):
@@ -67,6 +80,12 @@ def test_heat_joins_by_juju_alone_serves_and_leaves(configured):
     configured.settle()
     admin = configured.sdk()
     assert access(admin) == {"svc_heat": True, "heat": True}
+    assert assignments(admin, "heat") == [MANAGER]
+    services = assignments(admin, "service_domain")
+    assert ("project", "services", "svc_heat", "service") in services
+    assert {(kind, where, role) for kind, where, _, role in services} == {
+        ("project", "services", "service")
+    }
     urls = catalogue(admin, "orchestration")
     assert set(urls) == {"public", "internal", "admin"}
     demo = configured.sdk("demo")
@@ -80,8 +99,13 @@ def test_heat_joins_by_juju_alone_serves_and_leaves(configured):
     wait_for(ready, 300, "the stack is complete")
     assert demo.network.find_network("from-heat")
     assert len(demo.orchestration.get_stack(stack.id).outputs[0]["output_value"]) == 12
+    manager, (kind, where, _, role) = assignments(admin, "heat")
+    assert (manager, kind, role) == (MANAGER, "project", "heat_stack_user")
+    # Heat names it after the owner's project and the stack, and cuts that to 64 characters.
+    assert f"{demo.current_project_id}-{stack.id}".startswith(where)
     demo.orchestration.delete_stack(stack.id)
     wait_for(lambda: not demo.network.find_network("from-heat"), 300, "the stack is gone")
+    wait_for(lambda: assignments(admin, "heat") == [MANAGER], 300, "its user is gone, too")
     juju.remove_application("heat", destroy_storage=True)
     juju.wait(lambda status: "heat" not in status.apps, timeout=300)
     configured.settle()

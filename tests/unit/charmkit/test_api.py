@@ -1,25 +1,102 @@
 """What API charms share: how many workers, files in common, and the probe of connections."""
 
 import getpass
+import pathlib
 import shutil
 import socket
 import subprocess
 import sys
 
 import pytest
+import yaml
 
-from charmkit import api
+from charmkit import api, observe
 from charmkit.templates import OURS
 
+ROOT = pathlib.Path(__file__).parents[3]
 SCRIPT = OURS / "connected.sh"
 MARK = "core-probe-under-test"
 
 
+GIB = 1024
+
+
 @pytest.mark.parametrize(
-    ("cpus", "full", "light"), [(1, 2, 1), (2, 2, 1), (3, 3, 1), (4, 4, 2), (64, 4, 2)]
+    ("cpus", "memory", "full", "light"),
+    [
+        (1, 24, 2, 1),
+        (2, 24, 2, 1),
+        (3, 24, 3, 1),
+        (4, 24, 4, 2),
+        (16, 64, 7, 3),
+        (64, 256, 12, 6),
+        (256, 1024, 12, 6),
+    ],
 )
-def test_workers_are_by_the_machine(cpus, full, light):
-    assert (api.workers(cpus), api.workers(cpus, is_light=True)) == (full, light)
+def test_workers_are_by_the_processors(cpus, memory, full, light):
+    memory *= GIB
+    assert (api.workers(cpus, memory), api.workers(cpus, memory, is_light=True)) == (full, light)
+
+
+@pytest.mark.parametrize(("memory", "full"), [(0, 2), (8, 2), (16, 4), (24, 6), (32, 8)])
+def test_little_memory_has_few_workers(memory, full):
+    assert api.workers(64, memory * GIB) == full
+
+
+def test_a_container_s_limit_counts(tmp_path):
+    limit = tmp_path / "memory.max"
+    everything = observe._memory(limit)  # there is no such file
+    limit.write_text("max\n")
+    assert observe._memory(limit) == everything
+    limit.write_text(f"{512 * 2**20}\n")
+    assert observe._memory(limit) == 512 < everything
+    limit.write_text(f"{2**60}\n")
+    assert observe._memory(limit) == everything
+
+
+CONNECTIONS = {
+    # An API holds one for each thread that serves a request, and each database.
+    "keystone": ("full", 1, 1),
+    "glance": ("full", 8, 1),
+    "placement": ("full", 1, 1),
+    "nova-api": ("full", 4, 3),
+    "nova-metadata": ("light", 4, 3),
+    "neutron-api": ("full", 1, 1),
+    "cinder-api": ("full", 1, 1),
+    "heat-api": ("full", 1, 1),
+    "heat-api-cfn": ("light", 1, 1),
+    # A process that works off messages has more threads than its pool has connections: 5, and 5
+    # beyond them.
+    "nova-scheduler": ("light", 10, 3),
+    "nova-conductor": ("light", 10, 3),
+    "heat-engine": ("light", 10, 1),
+    "neutron-periodic-workers": ("one", 10, 1),
+    "neutron-ovn-maintenance-worker": ("one", 10, 1),
+    "cinder-scheduler": ("one", 10, 1),
+    "cinder-volume": ("one", 10, 1),
+}
+"""Process → its workers, connections of each to a database, and databases."""
+
+
+def connections(cpus, memory):
+    count = {
+        "full": api.workers(cpus, memory),
+        "light": api.workers(cpus, memory, is_light=True),
+        "one": 1,
+    }
+    return sum(count[kind] * each * databases for kind, each, databases in CONNECTIONS.values())
+
+
+@pytest.mark.parametrize(
+    ("cpus", "memory", "total"), [(2, 24, 173), (4, 24, 306), (16, 64, 464), (64, 256, 838)]
+)
+def test_the_database_takes_the_connections_of_all_workers(cpus, memory, total):
+    metadata = yaml.safe_load((ROOT / "charms/mariadb-k8s/charmcraft.yaml").read_text())
+    option = metadata["config"]["options"]["max-connections"]
+    assert connections(cpus, memory * GIB) == total
+    assert total <= option["default"]
+    assert 3 * total <= 3072, "what the option's description says of three units"
+    assert "max_overflow = 5\n" in (OURS / "database.j2").read_text()
 
 
 def test_processes_of_one_service_share_certificates_and_nothing_that_differs():

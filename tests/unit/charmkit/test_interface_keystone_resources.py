@@ -161,6 +161,16 @@ def test_the_password_stays_the_same():
     assert secret.content == {"password": "known"}
 
 
+def test_a_domain_has_a_manager_and_the_roles_that_its_users_need():
+    client = dataclasses.replace(CLIENT, further_roles=("worker",))
+    made = {"create_role": [], "grant_role": []}
+    for each in client._operations():
+        made.setdefault(each["name"], []).append(each["params"])
+    assert [each["name"] for each in made["create_role"]] == ["manager", "worker"]
+    assert {each["role"] for each in made["grant_role"]} == {"{{ create_role[0].id }}"}
+    assert client._id != CLIENT._id
+
+
 def test_a_follower_asks_for_nothing():
     assert CLIENT.request(sees(is_leader=False)) is None
 

@@ -217,7 +217,7 @@ def api(authority):
             if content is not None:
                 self.wfile.write(json.dumps(content).encode())
 
-        do_GET = do_POST = do_PATCH = do_PUT = _answer  # noqa: N815 - http.server's names
+        do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = _answer  # noqa: N815 - http.server's names
 
         def log_message(self, *arguments):
             pass

@@ -7,10 +7,12 @@ import pathlib
 import types
 
 import pytest
+import yaml
 from ops import testing
 
 from charmkit import ownership, plan, records
 from charmkit.interfaces import keystone as identity
+from charmkit.interfaces import keystone_resources
 from charmkit.spec import PEERS, Addresses, ContainerState, RelationData, SecretRef, Snapshot
 from charmkit.templates import Templates
 
@@ -87,6 +89,7 @@ def ready():
             "region": "RegionOne",
             "token-expiration": 3600,
             "workers": 0,
+            "admin-applications": "tempest",
         },
         relations=relations,
         addresses=Addresses(
@@ -193,9 +196,9 @@ def test_operators_override_any_option(make, ready):
     assert found["identity"]["password_hash_rounds"] == "4"
 
 
-@pytest.mark.parametrize(("workers", "cpus", "processes"), [(0, 1, 2), (0, 16, 4), (7, 2, 7)])
+@pytest.mark.parametrize(("workers", "cpus", "processes"), [(0, 1, 2), (0, 16, 7), (9, 2, 9)])
 def test_workers_are_by_the_machine_unless_told(make, ready, workers, cpus, processes):
-    seen = dataclasses.replace(configured(ready, workers=workers), cpus=cpus)
+    seen = dataclasses.replace(configured(ready, workers=workers), cpus=cpus, memory=65536)
     (content,) = [
         each for each in make(seen).workload.files if each.path == "/etc/keystone/uwsgi.ini"
     ]
@@ -391,6 +394,58 @@ def test_a_follower_starts_without_making_accounts(make, service, ready):
     made = make(seen)
     assert made.status == plan.Status("active")
     assert made.workload.tasks == ()
+
+
+# --- domains of clients ------------------------------------------------------------------------
+
+
+def with_domain(snapshot, app):
+    """Give the snapshot in which an application asks for a domain of its own."""
+    side = keystone_resources.requirer_side({}, {})
+    relation = RelationData(id=8, endpoint="identity-ops", app=app, remote_app=side.app_bag)
+    return dataclasses.replace(
+        snapshot,
+        relations={**snapshot.relations, "identity-ops": (relation,)},
+        secrets={**snapshot.secrets, **side.secrets},
+    )
+
+
+@pytest.mark.parametrize(
+    ("named", "app", "is_admin"),
+    [
+        ("tempest", "tempest", True),
+        ("tempest", "heat", False),
+        ("tempest", "temp", False),
+        ("magnum,heat", "heat", True),
+        ("", "tempest", False),
+    ],
+)
+def test_who_is_named_may_have_an_administrator_and_nobody_else(make, ready, named, app, is_admin):
+    snapshot = configured(with_domain(ready, app), admin_applications=named)
+    (request,) = wish(make(snapshot))["resources"]
+    assert (request["app"], request["is_admin"]) == (app, is_admin)
+
+
+@pytest.mark.parametrize("text", ["Tempest", "a, b", "a,,b", "a,"])
+def test_what_is_no_list_of_applications_is_refused(make, ready, text):
+    assert make(configured(ready, admin_applications=text)).status == plan.Status(
+        "blocked",
+        f"admin-applications: cannot be {text!r}; write names of applications, with commas",
+    )
+
+
+def test_a_domain_s_manager_gives_no_role_but_those_below_and_that_of_stacks(make, ready):
+    made = make(ready)
+    (file,) = [
+        each
+        for each in made.workload.files
+        if each.path == conf(made)["oslo_policy"]["policy_file"]
+    ]
+    ((name, rule),) = yaml.safe_load(file.text).items()
+    assert name == "domain_managed_target_role"
+    roles = ("manager", "member", "reader", "heat_stack_user")
+    assert rule == " or ".join(f"'{each}':%(target.role.name)s" for each in roles)
+    assert (file.group, file.mode) == ("keystone", 0o640)
 
 
 # --- the charm ---------------------------------------------------------------------------------

@@ -59,9 +59,39 @@ class Keystone:
 
     def assign(self, target, user, role, kind="projects"):
         self.writes.append(("assign", target, user, role))
+        one = kind.removesuffix("s")
+        where = {"id": target}
+        if kind == "projects":
+            (project,) = [each for each in self.items[kind] if each["id"] == target]
+            where["domain"] = {"id": project["domain_id"]}
+        assignment = {"user": {"id": user}, "role": {"id": role}, "scope": {one: where}}
+        # What it is found by.
+        asked = {f"scope.{one}.id": target, "role.id": role, "include_names": "true"}
+        if assignment | asked not in self.items.setdefault("role_assignments", []):
+            self.items["role_assignments"].append(assignment | asked)
+
+    def withdraw(self, target, user, role, kind="projects"):
+        self.writes.append(("withdraw", target, user, role))
         scope = f"scope.{kind.removesuffix('s')}.id"
-        assignment = {"user": {"id": user}, "role": {"id": role}, scope: target}
-        self.items.setdefault("role_assignments", []).append(assignment)
+        (found,) = [
+            each
+            for each in self.items["role_assignments"]
+            if (each.get("user"), each["role.id"], each.get(scope)) == ({"id": user}, role, target)
+        ]
+        self.items["role_assignments"].remove(found)
+
+    def roles(self, domain):
+        """Give the names of the roles that are given in a domain and its projects."""
+        names = {each["id"]: each["name"] for each in self.items["roles"]}
+        return sorted(
+            names[each["role.id"]]
+            for each in self.items.get("role_assignments", ())
+            if domain
+            in (
+                each.get("scope.domain.id"),
+                each["scope"].get("project", {}).get("domain", {}).get("id"),
+            )
+        )
 
     def user(self, name):
         (found,) = [each for each in self.items["users"] if each["name"] == name]
@@ -230,10 +260,13 @@ def test_writes_have_the_form_of_the_api(api, client):
     api.answers["PUT", "/projects/p/users/7/roles/r"] = (204, {}, None)
     assert client.create("users", {"name": "n"}) == {"id": "7"}
     client.change("users", "7", {"enabled": False})
+    api.answers["DELETE", "/domains/d/users/7/roles/r"] = (204, {}, None)
     client.assign("p", "7", "r")
+    client.withdraw("d", "7", "r", "domains")
     assert [json.loads(body or "null") for *_, body in api.requests] == [
         {"user": {"name": "n"}},
         {"user": {"enabled": False}},
+        None,
         None,
     ]
 
@@ -306,21 +339,25 @@ def test_a_refusal_ends_the_script_with_what_keystone_says(accounts, api, monkey
 HERE, WHO = "{{ create_domain[0].id }}", "{{ create_user[0].id }}"
 
 
-def asked(*operations, app="heat"):
+def asked(*operations, app="heat", is_admin=False):
     named = [{"name": name, "params": params} for name, params in operations]
-    return {"app": app, "relation": f"of {app}", "id": "request", "operations": named}
+    return {
+        "app": app, "is_admin": is_admin, "relation": f"of {app}", "id": "request",
+        "operations": named,
+    }  # fmt: skip
 
 
-def domain_of(app="heat", name="heat", user="admin", word="d1"):
-    """A request for a domain with an administrator."""
+def domain_of(app="heat", name="heat", user="boss", word="d1", role="manager", is_admin=False):
+    """A request for a domain with somebody who manages it."""
     secret = {"password": word, "fingerprint": f"print of {word}"}
     return asked(
-        ("create_role", {"name": "admin"}),
+        ("create_role", {"name": role}),
         ("create_domain", {"name": name, "enable": True}),
         ("create_user", {"name": user, "domain": HERE, **secret}),
         ("grant_role", {"role": "{{ create_role[0].id }}", "user": WHO,
                         "user_domain": HERE, "domain": HERE}),
         app=app,
+        is_admin=is_admin,
     )  # fmt: skip
 
 
@@ -328,12 +365,12 @@ def results(made, app="heat"):
     return made["resources"][f"of {app}"]["ops"]
 
 
-def test_a_client_gets_a_domain_with_an_administrator(accounts):
+def test_a_client_gets_a_domain_with_a_manager(accounts):
     api = Keystone()
     made = accounts.make(api, wish(resources=[domain_of()]))
     assert [each["return-code"] for each in results(made)] == [0, 0, 0, 0]
     domain, user = results(made)[1]["value"]["id"], results(made)[2]["value"]["id"]
-    assert api.user("admin")["domain_id"] == domain
+    assert api.user("boss")["domain_id"] == domain
     granted = [each for each in api.items["role_assignments"] if "scope.domain.id" in each]
     assert [(each["user"]["id"], each["scope.domain.id"]) for each in granted] == [(user, domain)]
 
@@ -409,7 +446,7 @@ def test_what_keystone_objects_to_is_the_client_s_alone(accounts, client, api, s
     api.answers["GET", "/roles?"] = (200, {}, {"roles": []})
     api.answers["POST", "/roles"] = (status, {}, {"error": {"message": "the word is s3cret"}})
     operations = [{"name": "create_role", "params": {"name": "x" * 300}}]
-    (only,) = accounts.Resources(client, "heat").run(operations)
+    (only,) = accounts.Resources(client, "heat", is_admin=True).run(operations)
     assert only["return-code"] == code
     assert only["value"]["error"].startswith(f"create_role: Keystone answers HTTP Error {status}")
     assert "s3cret" not in json.dumps(only)
@@ -420,7 +457,9 @@ def test_what_is_no_fault_of_a_client_fails_everything(accounts, client, api, mo
     monkeypatch.setattr(accounts, "PATIENCE", 0)
     api.answers["GET", "/roles?"] = (status, {}, {})
     with pytest.raises(urllib.error.HTTPError):
-        accounts.Resources(client, "heat").run([{"name": "create_role", "params": {"name": "x"}}])
+        accounts.Resources(client, "heat", is_admin=True).run(
+            [{"name": "create_role", "params": {"name": "x"}}]
+        )
 
 
 def test_script_and_interface_mean_the_same_by_their_codes(accounts):
@@ -430,11 +469,128 @@ def test_script_and_interface_mean_the_same_by_their_codes(accounts):
 
 def test_nobody_is_given_a_role_outside_of_the_client_s_domains(accounts):
     api = Keystone()
-    foreign = {"role": "admin", "user": "admin", "user_domain": "heat", "domain": "service_domain"}
+    foreign = {
+        "role": "manager",
+        "user": "boss",
+        "user_domain": "heat",
+        "domain": "service_domain",
+    }
     made = accounts.make(api, wish(resources=[domain_of()]))
     made = accounts.make(api, wish(resources=[asked(("grant_role", foreign))]))
     (only,) = results(made)
     assert only["value"]["error"] == "domain service_domain is not one that heat made"
+
+
+REFUSED = (
+    "role {} is for applications that keystone's option admin-applications names,"
+    " and heat is not one"
+)
+
+
+@pytest.mark.parametrize("role", ["admin", "Admin", "service"])
+def test_no_client_makes_a_privileged_role(accounts, role):
+    api = Keystone()
+    made = accounts.make(api, wish(resources=[domain_of(role=role)]))
+    (only,) = results(made)
+    assert (only["return-code"], only["value"]) == (1, {"error": REFUSED.format(role)})
+    assert not [each for each in api.items["domains"] if each["name"] == "heat"]
+
+
+def grant(role, **params):
+    """The request for a domain, and for one role more in it or in a project of it."""
+    made = domain_of()
+    where = {"user": WHO, "user_domain": HERE, **(params or {"domain": HERE})}
+    made["operations"].append({"name": "grant_role", "params": {"role": role, **where}})
+    return made
+
+
+@pytest.mark.parametrize("by", ["name", "id"])
+@pytest.mark.parametrize("name", ["admin", "Admin", "service"])
+def test_no_client_is_given_a_privileged_role_that_is_there(accounts, name, by):
+    api = Keystone()
+    role = api.create("roles", {"name": name})[by]
+    made = accounts.make(api, wish(resources=[grant(role)]))
+    assert results(made)[-1]["value"] == {"error": REFUSED.format(role)}
+    assert api.roles(results(made)[1]["value"]["id"]) == ["manager"]
+
+
+def test_no_client_is_given_a_privileged_role_in_a_project(accounts):
+    api = Keystone()
+    api.create("roles", {"name": "admin"})
+    request = grant("admin", project="{{ create_project[0].id }}", project_domain=HERE)
+    project = {"name": "create_project", "params": {"name": "stacks", "domain": HERE}}
+    request["operations"].insert(-1, project)
+    made = accounts.make(api, wish(resources=[request]))
+    assert [each["return-code"] for each in results(made)] == [0, 0, 0, 0, 0, 1]
+    assert results(made)[-1]["value"] == {"error": REFUSED.format("admin")}
+
+
+def test_a_role_that_implies_a_privileged_one_is_privileged(accounts):
+    api = Keystone()
+    admin, chief, owner = (api.create("roles", {"name": n}) for n in ("admin", "chief", "owner"))
+    api.items["role_inferences"] = [
+        {"prior_role": owner, "implies": [chief]},
+        {"prior_role": chief, "implies": [admin]},
+    ]
+    made = accounts.make(api, wish(resources=[grant("owner")]))
+    assert results(made)[-1]["value"] == {"error": REFUSED.format("owner")}
+
+
+def test_a_role_that_a_privileged_one_implies_is_given(accounts):
+    api = Keystone()
+    admin, member = (api.create("roles", {"name": name}) for name in ("admin", "member"))
+    api.items["role_inferences"] = [{"prior_role": admin, "implies": [member]}]
+    made = accounts.make(api, wish(resources=[grant("member")]))
+    assert results(made)[-1]["return-code"] == 0
+
+
+def administrator(is_admin):
+    """The request of an administrator, in the domain and in a project."""
+    made = domain_of(role="admin", is_admin=is_admin)
+    there = {"project": "{{ create_project[0].id }}", "project_domain": HERE}
+    who = {"role": "{{ create_role[0].id }}", "user": WHO, "user_domain": HERE}
+    made["operations"] += [
+        {"name": "create_project", "params": {"name": "tests", "domain": HERE}},
+        {"name": "grant_role", "params": {**who, **there}},
+    ]
+    return made
+
+
+def test_an_application_that_is_named_has_an_administrator(accounts):
+    api = Keystone()
+    made = accounts.make(api, wish(resources=[administrator(is_admin=True)]))
+    assert {each["return-code"] for each in results(made)} == {0}
+    assert api.roles(results(made)[1]["value"]["id"]) == ["admin", "admin"]
+
+
+def test_an_application_that_is_no_longer_named_loses_its_administrator(accounts):
+    api = Keystone()
+    made = accounts.make(api, wish(resources=[administrator(is_admin=True)]))
+    domain = results(made)[1]["value"]["id"]
+    # What we never gave stays: an assignment elsewhere, to a group, or to be inherited.
+    (role,) = [each["id"] for each in api.items["roles"] if each["name"] == "admin"]
+    api.assign("default", "admin-user", role, "domains")
+    by = {"role.id": role, "include_names": "true"}
+    heir = {"domain": {"id": domain}, "OS-INHERIT:inherited_to": "projects"}
+    others = [
+        {"group": {"id": "g"}, "scope": {"domain": {"id": domain}}, **by},
+        {"user": {"id": "u"}, "scope": heir, **by},
+        {"user": {"id": "u"}, "scope": {"system": {"all": True}}, **by},
+    ]
+    api.items["role_assignments"] += others
+    before = list(api.items["role_assignments"])
+    accounts.make(api, wish(resources=[administrator(is_admin=False)]))
+    assert api.roles(domain) == []
+    assert len(before) - len(api.items["role_assignments"]) == 2
+    assert api.items["role_assignments"][-3:] == others
+
+
+def test_a_client_keeps_the_roles_that_it_may_have(accounts):
+    api = Keystone()
+    accounts.make(api, wish(resources=[domain_of()]))
+    api.writes.clear()
+    accounts.make(api, wish(resources=[domain_of()]))
+    assert not [each for each in api.writes if each[0] == "withdraw"]
 
 
 def test_a_client_may_ask_where_a_service_is(accounts):

@@ -78,9 +78,13 @@ def test_what_a_request_says_of_proxies_counts_for_the_api_only(make, ready):
         assert "oslo_middleware" not in conf(make(ready), process)
 
 
-@pytest.mark.parametrize(("cpus", "light", "full"), [(2, "1", "2"), (8, "2", "4")])
-def test_workers_are_by_the_machine(make, ready, cpus, light, full):
-    made = make(dataclasses.replace(ready, cpus=cpus))
+@pytest.mark.parametrize(
+    ("option", "cpus", "light", "full"),
+    [(0, 2, "1", "2"), (0, 16, "3", "7"), (5, 2, "5", "5"), (5, 64, "5", "5")],
+)
+def test_workers_are_by_the_machine_unless_told(make, ready, option, cpus, light, full):
+    config = {**ready.config, "workers": option}
+    made = make(dataclasses.replace(ready, config=config, cpus=cpus, memory=65536))
     assert conf(made, "nova-scheduler")["scheduler"]["workers"] == light
     assert conf(made, "nova-conductor")["conductor"]["workers"] == light
     assert f"\nprocesses = {full}\n" in files(made)["/etc/nova/uwsgi.ini"].text

@@ -121,6 +121,15 @@ def test_an_order_names_the_account_and_the_tests(order, tempest):
     assert order["concurrency"] == 4  # of eight processors
 
 
+def test_the_tests_have_an_administrator(tempest):
+    roles = [
+        each["params"]["name"]
+        for each in tempest.DOMAIN._operations()
+        if each["name"] == "create_role"
+    ]
+    assert roles == ["admin"]
+
+
 def test_there_is_no_order_without_an_account(tempest, snapshot):
     lost = dataclasses.replace(snapshot, own_secrets={})
     assert tempest.order(lost, PARAMS) is None

@@ -6,8 +6,9 @@ changes nothing. It runs in the workload container beside the API and needs Pyth
 Input: `url`, and `address`, where to find it; `ca_file`; `admin` (`name`, `password`, `domain`,
 `project`); `domain` and `project` of the accounts; `accounts`, name → `password`, `fingerprint`,
 `roles`; `disabled`, names; `catalogue`, a list of `name`, `type`, `description`, `region` and
-`urls` by interface; `resources`, a list of clients' requests: `app`, `relation`, `id` and
-`operations`, each `name` and `params`; `idle`, applications whose requests are gone.
+`urls` by interface; `resources`, a list of clients' requests: `app`, `is_admin`, whether it may
+have administrators of the cloud, `relation`, `id` and `operations`, each `name` and `params`;
+`idle`, applications whose requests are gone.
 Output: ids of `domain`, `project`, `admin_user`, `admin_project`; `users`, name → `id` and
 `fingerprint`; `resources`, relation of a request → its `id`, and `ops`, a list of `name`,
 `return-code` and `value`; `owners`, the applications that own domains.
@@ -27,6 +28,7 @@ import urllib.request
 
 OWNER = "helio_owner"  # property of a domain: the application that asked for it
 DONE, REFUSED, NOT_YET = 0, 1, 2  # what operations return; what is not yet is tried again
+PRIVILEGED = ("admin", "service")  # roles that count in the whole cloud, wherever they are given
 PATIENCE = 60  # seconds that the API may take to come back, from a restarting database say
 
 
@@ -114,6 +116,10 @@ class Api:
     def assign(self, target, user, role, kind="projects"):
         """Give a user a role on a project or domain."""
         self._request("PUT", f"/{kind}/{target}/users/{user}/roles/{role}")
+
+    def withdraw(self, target, user, role, kind="projects"):
+        """Take a role on a project or domain from a user."""
+        self._request("DELETE", f"/{kind}/{target}/users/{user}/roles/{role}")
 
     def _may_pass(self, code, request):
         """Tell whether a refusal may pass; get a new token where ours is the cause.
@@ -245,20 +251,40 @@ class NotYetError(RefusedError):
 OBJECTIONS = {400: RefusedError, 403: NotYetError, 404: NotYetError, 409: NotYetError}
 
 
+def privileged(api):
+    """Give the ids of the roles that are privileged, or imply one that is."""
+    # Policies compare names of roles without their case.
+    found = {each["id"] for each in api.list("roles") if each["name"].casefold() in PRIVILEGED}
+    rules = api.list("role_inferences")
+    while True:
+        more = {
+            rule["prior_role"]["id"]
+            for rule in rules
+            if found & {each["id"] for each in rule["implies"]}
+        }
+        if more <= found:
+            return found
+        found |= more
+
+
 class Resources:
     """Carries out the operations of one client, who may only touch domains of its own.
 
     The domain bears its owner's name, so that no client takes over a domain, and with it the
-    users, that somebody else made.
+    users, that somebody else made. A privileged role is no matter of one domain: an administrator
+    of any is one of the cloud. So it is for those alone who are named.
     """
 
-    def __init__(self, api, app):
+    def __init__(self, api, app, is_admin):
         self._api = api
         self._app = app
+        self._is_admin = is_admin
         self._made = {}
 
     def run(self, operations):
         """Carry out operations up to the first that fails; give what came of each."""
+        if not self._is_admin:
+            self._withdraw_privileges()
         results = []
         for each in operations:
             try:
@@ -314,8 +340,37 @@ class Resources:
             raise NotYetError(f"no such item in {kind} of domain {domain['name']}: {wanted}")
         return found
 
+    def _withdraw_privileges(self):
+        """Take away what was given while the client might still have it."""
+        own = {each["id"] for each in self._api.list("domains") if each.get(OWNER) == self._app}
+        if not own:
+            return
+        for role in sorted(privileged(self._api)):
+            given = {"role.id": role, "include_names": "true"}
+            for each in self._api.list("role_assignments", **given):
+                scope = each["scope"]
+                # Only what `_grant_role` gives: to a user, on a project or domain alone.
+                if "user" not in each or "OS-INHERIT:inherited_to" in scope:
+                    continue
+                if scope.get("domain", {}).get("id") in own:
+                    place, kind = scope["domain"]["id"], "domains"
+                elif scope.get("project", {}).get("domain", {}).get("id") in own:
+                    place, kind = scope["project"]["id"], "projects"
+                else:
+                    continue
+                self._api.withdraw(place, each["user"]["id"], role, kind)
+
+    def _refuse_privileged(self, name):
+        raise RefusedError(
+            f"role {name} is for applications that keystone's option admin-applications names,"
+            f" and {self._app} is not one"
+        )
+
     def _create_role(self, params):
-        return {"id": ensure(self._api, "roles", {"name": params["name"]}), "name": params["name"]}
+        name = str(params["name"])
+        if not self._is_admin and name.casefold() in PRIVILEGED:
+            self._refuse_privileged(name)
+        return {"id": ensure(self._api, "roles", {"name": name}), "name": name}
 
     def _create_domain(self, params):
         name = params["name"]
@@ -365,6 +420,8 @@ class Resources:
         found = [each["id"] for each in roles if params["role"] in (each["id"], each["name"])]
         if not found:
             raise NotYetError(f"no such role: {params['role']}")
+        if not self._is_admin and found[0] in privileged(self._api):
+            self._refuse_privileged(params["role"])
         if "project" in params:
             domain = self._domain(params["project_domain"])
             target = self._one("projects", params["project"], domain)
@@ -394,7 +451,7 @@ def make(api, wish):
     resources = {
         each["relation"]: {
             "id": each["id"],
-            "ops": Resources(api, each["app"]).run(each["operations"]),
+            "ops": Resources(api, each["app"], each["is_admin"]).run(each["operations"]),
         }
         for each in wish["resources"]
     }

@@ -70,14 +70,20 @@ def database_ca_file(service: str, endpoint: str = "database") -> str:
     return f"{tls_folder(service)}/{endpoint}-ca.pem"
 
 
-def workers(cpus: int, *, is_light: bool = False) -> int:
-    """Tell how many processes share a service's work on a machine with so many processors.
+def workers(cpus: int, memory: int, *, is_light: bool = False) -> int:
+    """Tell how many processes share a service's work on a machine.
+
+    From 2 to 4 they are as many as the processors; from there on each four processors bring one
+    more, up to 12. About a dozen programs of the cloud start so many, of some 100 MiB each, so
+    there is no more than one for 4 GiB of memory: the most of it is for instances and data.
 
     Args:
         cpus: The processors.
+        memory: MiB of memory.
         is_light: Whether there is little to do, so that half of them are enough.
     """
-    full = min(max(cpus, 2), 4)
+    wanted = cpus if cpus <= 4 else min(4 + (cpus - 4) // 4, 12)
+    full = max(min(wanted, memory // 4096), 2)
     return full // 2 if is_light else full
 
 

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import logging
 import os
+import pathlib
 import socket
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -25,6 +26,9 @@ from charmkit.spec import (
 )
 
 logger = logging.getLogger(__name__)
+
+MEMORY_LIMIT = pathlib.Path("/sys/fs/cgroup/memory.max")
+"""What a container may use, in bytes, or `max`; it is not there outside of one."""
 
 
 class _Bag(Mapping[str, str]):
@@ -99,6 +103,7 @@ def observe(
             for name in sorted(charm.meta.storages)
         },
         cpus=os.cpu_count() or 1,
+        memory=_memory(),
         entropy=os.urandom(32),
     )
     if machine:
@@ -115,6 +120,13 @@ def observe(
             (label, _read(model, refresh, label=label)) for label in sorted(labels)
         ),
     )
+
+
+def _memory(limit: pathlib.Path = MEMORY_LIMIT) -> int:
+    """Give the MiB of the machine's memory, or of the container's if that is less."""
+    found = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    text = limit.read_text().strip() if limit.is_file() else "max"
+    return (found if text == "max" else min(found, int(text))) // 2**20
 
 
 def _relation(relation: ops.Relation, unit: ops.Unit, is_leader: bool) -> RelationData:

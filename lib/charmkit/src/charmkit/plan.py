@@ -153,7 +153,7 @@ def values(service: Service, snapshot: Snapshot) -> dict[str, typing.Any]:
         - `secrets`: own secrets by label, `_` for `-`,
         - `facts`: task → what it printed, for tasks that were done,
         - `online`: whether the service answers its clients,
-        - `app`, `unit`, `model`, `addresses`, `cpus`, `service`, `machine`,
+        - `app`, `unit`, `model`, `addresses`, `cpus`, `memory`, `service`, `machine`,
         - what the service's own `values` adds.
     """
     secrets, _ = ownership.own_secrets(service, snapshot)
@@ -174,6 +174,7 @@ def values(service: Service, snapshot: Snapshot) -> dict[str, typing.Any]:
         "model": snapshot.model,
         "addresses": snapshot.addresses,
         "cpus": snapshot.cpus,
+        "memory": snapshot.memory,
         "service": service.name,
         "machine": snapshot.machine,
     }

@@ -1,4 +1,4 @@
-"""`keystone-resources`: a domain of one's own in Keystone, with somebody who administers it.
+"""`keystone-resources`: a domain of one's own in Keystone, with somebody who manages it.
 
 The wire format is that of the published `identity_resource` library, version 0 (endpoint
 `identity-ops`): the requirer writes a list of operations as JSON under `request`, the provider
@@ -6,7 +6,9 @@ carries them out and writes what came of each under `response`. A value that is 
 the URI of a Juju secret, which has it under the name of the parameter. `{{ create_domain[0].id }}`
 refers to what an earlier operation gave.
 
-Our provider knows the operations in `OPERATIONS` and keeps a client to domains of its own.
+Our provider knows the operations in `OPERATIONS` and keeps a client to domains of its own. The
+roles `admin` and `service` count in the whole cloud wherever they are given, so it refuses them
+to applications that Keystone's option `admin-applications` does not name.
 
 Source: sunbeam-charms, `keystone_k8s/v0/identity_resource`.
 """
@@ -81,7 +83,7 @@ class Domain:
     Attributes:
         name: Its name.
         id: Its id.
-        username: Who administers it; the user belongs to the domain.
+        username: Who manages it; the user belongs to the domain.
         user_id: That user's id.
         password: That user's password.
         auth_url: Keystone's internal endpoint.
@@ -105,20 +107,23 @@ class Domain:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Requirer:
-    """Ask for a domain with an administrator.
+    """Ask for a domain with a manager.
 
     Attributes:
         domain: Name of the domain.
-        username: Name of its administrator.
-        project: Name of a project in it which the user shall administer too, or "".
-        role: The role that the user gets.
+        username: Name of its manager.
+        project: Name of a project in it where the user shall have its role too, or "".
+        role: The role that the user gets. A manager makes projects and users in the domain and
+            gives them roles up to its own.
+        further_roles: Roles that shall exist besides, for users that the manager makes.
         endpoint: Our endpoint.
     """
 
     domain: str
     username: str
     project: str = ""
-    role: str = "admin"
+    role: str = "manager"
+    further_roles: tuple[str, ...] = ()
     endpoint: str = "identity-ops"
 
     def secret_uris(self, snapshot: Snapshot) -> Iterable[str]:
@@ -126,7 +131,7 @@ class Requirer:
         return ()
 
     def secret_labels(self, snapshot: Snapshot) -> Iterable[str]:
-        """Name the secret with the administrator's password."""
+        """Name the secret with the manager's password."""
         return [self._label]
 
     def request(self, snapshot: Snapshot) -> Publication | None:
@@ -138,7 +143,7 @@ class Requirer:
             label=self._label,
             content={"password": self._password(snapshot)},
             grants=(relation.id,),
-            description=f"administrator of the domain {self.domain}",
+            description=f"manager of the domain {self.domain}",
         )
         operations = self._operations()
         request = {"id": self._id, "tag": self.domain, "ops": operations}
@@ -198,7 +203,7 @@ class Requirer:
 
     @property
     def _id(self) -> str:
-        return digest([self.domain, self.username, self.project, self.role])
+        return digest([self.domain, self.username, self.project, self.role, self.further_roles])
 
     def _operations(self) -> list[dict[str, typing.Any]]:
         domain, user = "{{ create_domain[0].id }}", "{{ create_user[0].id }}"
@@ -213,6 +218,7 @@ class Requirer:
             ("grant_role", {**grant, "domain": domain}),
             ("list_endpoint", {"name": "keystone", "interface": "internal"}),
             ("list_endpoint", {"name": "keystone", "interface": "public"}),
+            *(("create_role", {"name": name}) for name in self.further_roles),
         ]
         if self.project:
             project = {"project": "{{ create_project[0].id }}", "project_domain": domain}
@@ -404,7 +410,7 @@ def requirer_side(local_app: Bag, local_unit: Bag) -> _base.RemoteSide:
     uri = "secret:keystoneresources0000"
     domain = "{{ create_domain[0].id }}"
     operations = [
-        {"name": "create_role", "params": {"name": "admin"}},
+        {"name": "create_role", "params": {"name": "manager"}},
         {"name": "create_domain", "params": {"name": "heat", "enable": True}},
         {
             "name": "create_user",
