@@ -145,10 +145,16 @@ class FakeKeystone:
 
 
 class Programs:
-    """The programs of every workload container, by the name of the executable or script."""
+    """The programs of every workload container, by the name of the executable or script.
+
+    Attributes:
+        argvs: The words of everything that was run.
+        commands: The names of the programs of tasks.
+    """
 
     def __init__(self):
         self.keystone = FakeKeystone()
+        self.argvs = []
         self.commands = []
         self.machine = None
         self._programs = {
@@ -177,6 +183,7 @@ class Programs:
         }
 
     def run(self, argv, stdin):
+        self.argvs.append(tuple(argv))
         words = [pathlib.PurePath(word).name for word in argv]
         name = words[1] if words[0] in ("sh", "bash", "python3") else words[0]
         assert name in self._programs, f"nobody declared the program of {argv}"
@@ -307,6 +314,17 @@ class World:
     @property
     def status(self):
         return self.state.unit_status
+
+    @property
+    def command_lines(self):
+        """Everything that was run, in its container or on its machine, one text each."""
+        return [" ".join(argv) for argv in (*self._programs.argvs, *self.machine.argvs)]
+
+    @property
+    def units(self):
+        """The texts of what was written for systemd."""
+        folder = self.machine.root / "etc/systemd"
+        return [path.read_text() for path in sorted(folder.rglob("*")) if path.is_file()]
 
     def lead(self):
         """Make the unit the leader, of which Juju tells it."""
