@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from cloudtest import CACHES, Cloud, bootstrapped, run
+from hooktraces import count_hooks
 
 from helio.images import Store, containers_conf, read_facts
 
@@ -27,6 +28,7 @@ class Measured:
         bare_vm: What came of making the like of it by hand, before.
         bootstrap_began: When the bootstrap was begun.
         bootstrap_seconds: How long it took.
+        hooks: How many hooks each unit had run by then, by its folder's name.
     """
 
     cloud: Cloud
@@ -34,6 +36,7 @@ class Measured:
     bare_vm: subprocess.CompletedProcess[str]
     bootstrap_began: float
     bootstrap_seconds: float
+    hooks: Mapping[str, int]
 
 
 @dataclasses.dataclass
@@ -66,7 +69,8 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Measured]:
         bare_vm = run_bare_vm(environment)
         began, started = time.time(), time.monotonic()
         cloud.helio("bootstrap", "--yes")
-        yield Measured(cloud, environment, bare_vm, began, time.monotonic() - started)
+        seconds = time.monotonic() - started
+        yield Measured(cloud, environment, bare_vm, began, seconds, count_hooks(cloud))
 
 
 def bare_environment(cloud: Cloud, settings: Path) -> dict[str, str]:

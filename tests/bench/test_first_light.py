@@ -1,11 +1,19 @@
 """Measure the first cloud. The table at the end shows every figure beside its aim."""
 
+import collections
 import json
 import re
 import statistics
 from pathlib import Path
 
+import hooktraces
+import pytest
+from charmworld import load
 from cloudtest import proportional_memory
+
+from charmkit.service import Process
+from helio import bundlefile
+from helio.tree import find_tree
 
 KINDS = {
     "install": 1,
@@ -16,9 +24,7 @@ KINDS = {
 
 
 def traces(cloud, unit: str) -> list[dict]:
-    folder = cloud.home / "engine" / "traces" / "openstack" / unit.replace("/", "-")
-    found = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
-    return [trace for trace in found if "hooks/" in trace["environment"]["JUJU_DISPATCH_PATH"]]
+    return hooktraces.read(cloud.home / "engine" / "traces" / "openstack" / unit.replace("/", "-"))
 
 
 def least_hooks(cloud, unit: str) -> int:
@@ -52,32 +58,63 @@ def test_hooks_until_settled_stay_near_the_least(measured, table):
     assert all(extra <= 4 for extra in over.values()), over
 
 
-WORKLOADS = (("mariadb/0", "mariadb"), ("keystone/0", "keystone"), ("placement/0", "placement"))
+RELEASE = bundlefile.read_release(find_tree())
+MACHINES = sorted(RELEASE.manifest.part("machines"))
+PODS = sorted(
+    name for name in RELEASE.manifest.part("pods") if RELEASE.charm(name).get("containers")
+)
 
 
-def test_files_are_rendered_once_during_bootstrap(measured, table):
-    for unit, _ in WORKLOADS:
-        log = measured.cloud.juju.cli(
-            "debug-log", "--replay", "--no-tail", "--include", unit, "--level", "INFO"
-        )
-        written = re.findall(r"wrote (/\S+)$", log, re.MULTILINE)
-        again = sorted({path for path in written if written.count(path) > 1})
-        most = max(written.count(path) for path in set(written))
-        table.add(f"renders of the files of {unit}, at most", str(most), "1")
-        assert again == [], f"{unit}: {again}"
+def processes(application: str) -> tuple[Process, ...]:
+    return load(RELEASE.manifest.applications[application].charm).service.processes
 
 
-def test_every_process_is_started_once_during_bootstrap(measured, table):
-    for unit, container in WORKLOADS:
-        text = measured.cloud.pebble(unit, container, "changes", "--abs-time")
-        ends = [
-            line.split()[2] for line in text.splitlines()[1:] if "service" in line and "Do" in line
-        ]
-        starts = len([line for line in text.splitlines() if "Start service" in line])
-        replans = len([line for line in text.splitlines() if "Replan service" in line])
-        assert ends
-        table.add(f"starts of the processes of {unit}", str(starts + replans), "1")
-        assert starts + replans == 1, text
+def test_no_application_with_processes_is_left_out():
+    assert len(PODS) + len(MACHINES) > 10
+    assert {name for name in (*PODS, *MACHINES) if not processes(name)} == set()
+
+
+@pytest.mark.parametrize("application", [*PODS, *MACHINES])
+def test_files_are_rendered_once_during_bootstrap(measured, table, application):
+    cloud, unit = measured.cloud, f"{application}/0"
+    juju = cloud.juju if application in PODS else cloud.machines
+    log = juju.cli("debug-log", "--replay", "--no-tail", "--include", unit, "--level", "INFO")
+    written = collections.Counter(re.findall(r"wrote (/\S+)$", log, re.MULTILINE))
+    # These a process takes anew without a start; the entry point's change with each new backend.
+    anew = {
+        file.path for each in processes(application) for file in each.files if not file.restarts
+    }
+    for path in anew:
+        del written[path]
+    table.add(f"renders of the files of {unit}, at most", str(max(written.values())), "1")
+    assert {path for path, count in written.items() if count > 1} == set()
+
+
+@pytest.mark.parametrize("application", [*PODS, *MACHINES])
+def test_every_process_is_started_once_during_bootstrap(measured, table, application):
+    notes = hooktraces.starts(measured.cloud)[f"{application}-0"]
+    started = [name for note in notes for name in note.removeprefix("starting ").split(", ")]
+    table.add(f"starts of the processes of {application}/0", str(len(notes)), "1")
+    assert sorted(started) == sorted(each.name for each in processes(application)), notes
+
+
+@pytest.mark.parametrize("application", PODS)
+def test_pebble_has_started_the_processes_of_a_pod_once(measured, application):
+    (container,) = RELEASE.charm(application)["containers"]
+    text = measured.cloud.pebble(f"{application}/0", container, "changes", "--abs-time")
+    changes = [line for line in text.splitlines() if "service" in line]
+    assert len([line for line in changes if "Start" in line or "Replan" in line]) == 1, text
+    assert [line for line in changes if "Restart" in line] == [], text
+
+
+@pytest.mark.parametrize("application", MACHINES)
+def test_systemd_has_started_nothing_again_on_a_machine(measured, application):
+    show = ("systemctl", "show", "--property=Id,NRestarts", "*.service")
+    shown = measured.cloud.machines.exec(*show, unit=f"{application}/0").stdout
+    rows = [dict(line.split("=", 1) for line in each.splitlines()) for each in shown.split("\n\n")]
+    restarts = {row["Id"]: int(row["NRestarts"]) for row in rows if row}
+    assert len(restarts) > 5
+    assert {name: count for name, count in restarts.items() if count} == {}
 
 
 def seconds_per_dispatch(cloud, *, warm: bool) -> float:

@@ -252,8 +252,12 @@ def test_a_stop_takes_the_unit_out_of_service(charm, active):
     assert len(active.machine.active) == len(staying)
 
 
-def test_no_secret_is_in_a_bag_or_on_a_command_line(active):
+def test_no_secret_is_in_a_bag_or_on_a_command_line(charm, active):
+    for endpoint in sorted(charm.endpoints("requires").keys() - set(charm.required)):
+        active.integrate(endpoint)
+    active.settle()
     values = _credentials(active)
+    assert values or not charm.required
     texts = [
         text
         for relation in active.state.relations
@@ -262,6 +266,12 @@ def test_no_secret_is_in_a_bag_or_on_a_command_line(active):
     ]
     texts += [str(container.plan.to_dict()) for container in active.state.containers]
     texts += [line.message for line in active.context.juju_log]
+    if charm.is_machine and not all(each.unit for each in charm.service.processes):
+        assert active.units, "those that no package brings"
+    texts += active.units
+    active.run(active.context.on.stop())
+    assert bool(active.command_lines) == charm.service.has_workload
+    texts += active.command_lines
     assert [text for text in texts for value in values if value in text] == []
 
 
@@ -283,7 +293,8 @@ def _credentials(world):
     return {
         value
         for secret in world.state.secrets
-        for key, value in (secret.latest_content or {}).items()
+        for content in (secret.tracked_content, secret.latest_content)
+        for key, value in (content or {}).items()
         if key not in PUBLIC
     }
 

@@ -53,6 +53,12 @@ def machine_image(image_store: images.Store) -> str:
     return _stored(image_store, "machine")
 
 
+@pytest.fixture(scope="session")
+def openstack_image(image_store: images.Store) -> str:
+    """The reference of the image that has the OpenStack services."""
+    return _stored(image_store, "openstack")
+
+
 def _stored(store: images.Store, name: str) -> str:
     catalogue = images.load()
     references = [catalogue.reference(name, distro) for distro in sorted(catalogue.distros)]

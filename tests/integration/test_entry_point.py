@@ -25,10 +25,20 @@ from helio import images
 ROOT = Path(__file__).parents[2]
 IDLE = 3
 """Seconds without a byte after which the entry point gives up; an upload takes longer here."""
+FALL = 6
+"""Seconds in which a unit is taken out: two checks, 2 s apart, and a little for each of them."""
+
+
+class Unit(http.server.ThreadingHTTPServer):
+    """A unit of a service. One that is sick answers, but can do nothing."""
+
+    is_sick = False
 
 
 class Service(http.server.BaseHTTPRequestHandler):
-    """Tells the path, the headers and the length of what it was sent."""
+    """Tells the path, the headers and the length of what it was sent, and which unit it is."""
+
+    server: Unit
 
     def _answer(self) -> None:
         left = int(self.headers.get("Content-Length") or 0)
@@ -36,9 +46,10 @@ class Service(http.server.BaseHTTPRequestHandler):
         while left:
             left -= len(self.rfile.read(min(left, 65536)))
         headers = {name.lower(): value for name, value in self.headers.items()}
-        told = {"path": self.path, "headers": headers, "size": size}
+        unit = self.server.server_address[0]
+        told = {"path": self.path, "headers": headers, "size": size, "unit": unit}
         body = json.dumps(told).encode()
-        self.send_response(200)
+        self.send_response(503 if self.server.is_sick else 200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -67,21 +78,39 @@ def tls(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def service(tls: Path) -> Iterator[int]:
-    """The port of a service over TLS."""
+@contextlib.contextmanager
+def serving(tls: Path, address: str = "127.0.0.1", port: int = 0) -> Iterator[Unit]:
+    """Run a unit of the service over TLS."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(tls / "ca.pem", tls / "key.pem")
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Service)
-    server.socket = context.wrap_socket(server.socket, server_side=True)
+    unit = Unit((address, port), Service)
+    unit.socket = context.wrap_socket(unit.socket, server_side=True)
     # Clients that hang up are part of the tests, and no news.
-    server.handle_error = lambda *_: None  # type: ignore[method-assign]
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    unit.handle_error = lambda *_: None  # type: ignore[method-assign]
+    thread = threading.Thread(target=unit.serve_forever, args=(0.05,))
     thread.start()
-    yield server.server_address[1]
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    try:
+        yield unit
+    finally:
+        unit.shutdown()
+        thread.join()
+        unit.server_close()
+
+
+@pytest.fixture(scope="module")
+def service(tls: Path) -> Iterator[int]:
+    """The port of a service of one unit."""
+    with serving(tls) as unit:
+        yield unit.server_address[1]
+
+
+UNITS = ("127.0.0.1", "127.0.0.2")
+
+
+@pytest.fixture(scope="module")
+def shared_port() -> int:
+    """The port of a service of two units, which nobody has started yet."""
+    return free_port()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,17 +129,24 @@ class Backend:
 def entry_point(
     tls: Path,
     service: int,
+    shared_port: int,
     image_store: images.Store,
     containers_conf: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Callable[[], http.client.HTTPSConnection]]:
     """Connects to HAProxy, which runs in a container of its image."""
     folder = tmp_path_factory.mktemp("haproxy")
-    server = ingress.Server(unit="svc/0", host="service.test", address="127.0.0.1")
+    units = tuple(
+        ingress.Server(unit=f"svc/{number}", host="service.test", address=address)
+        for number, address in enumerate(UNITS)
+    )
     settings = Templates(ROOT / "charms/ingress-k8s/src/templates").render(
         "haproxy.cfg.j2",
         {
-            "backends": [Backend("cloud-svc", service, (server,))],
+            "backends": [
+                Backend("cloud-svc", service, units[:1]),
+                Backend("cloud-two", shared_port, units),
+            ],
             "tls_file": "/etc/entry/server.pem",
             "trusted_file": "/etc/entry/ca.pem",
             "config": {"idle_timeout": IDLE},
@@ -228,3 +264,32 @@ def test_a_large_upload_goes_through_whole(connection):
         connection.send(bytes(1 << 20))
     answer = connection.getresponse()
     assert (answer.status, json.load(answer)["size"]) == (200, size)
+
+
+@pytest.mark.parametrize("fate", ["gone", "sick"])
+def test_a_unit_that_died_is_asked_no_more_until_it_is_back(entry_point, tls, shared_port, fate):
+    def who() -> str:
+        """Return which unit answers, or the error that a client sees."""
+        with contextlib.closing(entry_point()) as connection:
+            status, body = told(connection, "GET", "/cloud-two/")
+        return json.loads(body)["unit"] if status == 200 else str(status)
+
+    def everybody() -> set[str]:
+        return {who() for _ in range(20)}
+
+    first, second = UNITS
+    with serving(tls, first, shared_port), contextlib.ExitStack() as life:
+        unit = life.enter_context(serving(tls, second, shared_port))
+        wait_for(lambda: everybody() == set(UNITS), 30, "both units serve")
+        if fate == "gone":
+            life.close()
+        else:
+            unit.is_sick = True
+            assert "503" in everybody(), "it is asked until it is known"
+        time.sleep(FALL)
+        assert {who() for _ in range(100)} == {first}
+        if fate == "gone":
+            life.enter_context(serving(tls, second, shared_port))
+        else:
+            unit.is_sick = False
+        wait_for(lambda: everybody() == set(UNITS), 10, "the unit is back")

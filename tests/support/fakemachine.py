@@ -28,7 +28,8 @@ class System:
         self.active: set[str] = set()
         self.failing: set[str] = set()
         self.starts: list[str] = []
-        self.commands: list[tuple[str, ...]] = []
+        self.argvs: list[tuple[str, ...]] = []  # of everything that was run
+        self.commands: list[tuple[str, ...]] = []  # without those that only manage it
         self.programs = programs
         root.mkdir(parents=True, exist_ok=True)
 
@@ -104,6 +105,7 @@ class System:
     # --- other programs ------------------------------------------------------------------------
 
     def execute(self, argv: tuple[str, ...], stdin: str) -> tuple[int, str, str]:
+        self.argvs.append(argv)
         name, *rest = argv
         if name == "systemctl":
             return self.systemctl(*rest)
@@ -111,7 +113,7 @@ class System:
             asked = [each for each in rest if not each.startswith("-")]
             found = [each for each in asked if each in self.packages]
             return int(found != asked), "".join(f"{each} ii \n" for each in found), ""
-        self.commands.append(tuple(argv))
+        self.commands.append(argv)
         if name == "apt-get":
             self.packages |= {each for each in rest[1:] if not each.startswith("-")}
             return 0, "", ""

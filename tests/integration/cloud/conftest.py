@@ -6,14 +6,43 @@ from typing import Any
 
 import pytest
 from cloudtest import Cloud, Guest, Tokens, bootstrapped, build_caches, clean_up, look
+from secretscan import Commands, read_credentials
 
 
 @pytest.fixture(scope="session")
-def cloud(machine_before: dict[str, list[str]]) -> Iterator[Cloud]:
+def commands() -> Iterator[Commands]:
+    """What has run on this machine since before the bootstrap."""
+    with Commands() as seen:
+        yield seen
+
+
+@pytest.fixture(scope="session")
+def cloud(machine_before: dict[str, list[str]], commands: Commands) -> Iterator[Cloud]:
     """Bootstrap the cloud after the machine was looked at."""
     assert machine_before
     with bootstrapped() as cloud:
         yield cloud
+
+
+@pytest.fixture(scope="session")
+def learn(cloud: Cloud) -> Callable[[], dict[str, str]]:
+    """Returns the credentials of now and of each time before: value → where it comes from.
+
+    Those that were rotated, or went with their application, may be somewhere, too.
+    """
+    known: dict[str, str] = {}
+
+    def read() -> dict[str, str]:
+        known.update(read_credentials(cloud))
+        return known
+
+    return read
+
+
+@pytest.fixture(scope="module")
+def credentials(learn: Callable[[], dict[str, str]]) -> dict[str, str]:
+    """What has been learned when the tests of a file begin."""
+    return learn()
 
 
 @pytest.fixture(scope="session")

@@ -64,7 +64,7 @@ def catalogue(admin, kind):
 
 
 @pytest.mark.long
-def test_heat_joins_by_juju_alone_serves_and_leaves(configured):
+def test_heat_joins_by_juju_alone_serves_and_leaves(configured, learn):
     tree, juju = find_tree(), configured.juju
     release, base = bundlefile.read_release(tree), read_base(LocalHost())
     references = images.load(tree.root).references(base.name.replace("-", ""))
@@ -106,6 +106,7 @@ def test_heat_joins_by_juju_alone_serves_and_leaves(configured):
     demo.orchestration.delete_stack(stack.id)
     wait_for(lambda: not demo.network.find_network("from-heat"), 300, "the stack is gone")
     wait_for(lambda: assignments(admin, "heat") == [MANAGER], 300, "its user is gone, too")
+    learn()  # its credentials are looked for when it is gone
     juju.remove_application("heat", destroy_storage=True)
     juju.wait(lambda status: "heat" not in status.apps, timeout=300)
     configured.settle()

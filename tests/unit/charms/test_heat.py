@@ -45,3 +45,11 @@ def test_who_uses_a_trust_asks_for_no_project_beside_it(make, ready):
     assert (trustee["auth_type"], trustee["password"]) == ("password", "pa$$word")
     # "Authentication cannot be scoped to multiple targets", says keystoneauth.
     assert not [option for option in trustee if option.startswith(("project", "domain", "system"))]
+
+
+def test_signatures_of_instances_are_checked_by_the_services_account(make, ready):
+    checker = conf(make(ready), "heat-api-cfn")["ec2authtoken"]
+    assert (checker["auth_type"], checker["username"]) == ("password", "svc")
+    assert checker["project_name"] == "services"
+    # Heat adds `/v3/ec2tokens`.
+    assert checker["endpoint_override"] == "https://keystone:5000"
