@@ -169,9 +169,25 @@ def test_a_key_of_an_earlier_home_is_replaced(clouds, wanted, machine, reporter)
 
 
 def test_half_an_upload_is_taken_away_first(clouds, wanted, machine, reporter):
-    clouds.world.add("image", name="helio-guest", status="queued", created_at="0")
+    clouds.world.add("image", name="helio-guest", status="queued", created_at="0",
+                     visibility="public", properties=None)  # fmt: skip
     configure(clouds, wanted, machine, reporter)
     assert [image.status for image in clouds.world.table("image")] == ["active"]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"visibility": "private", "properties": None},
+        {"visibility": "public", "properties": {"image_type": "snapshot"}},
+    ],
+)
+def test_an_image_of_the_same_name_is_not_taken_for_ours(
+    clouds, wanted, machine, reporter, values
+):
+    clouds.world.add("image", name="helio-guest", status="active", created_at="0", **values)
+    configure(clouds, wanted, machine, reporter)
+    assert len(clouds.world.table("image")) == 2, "ours is uploaded, and theirs stays"
 
 
 def test_a_quota_is_raised_and_never_lowered(clouds, wanted, machine, reporter):

@@ -18,6 +18,11 @@ class Clock:
         self.now += seconds
 
 
+def add_image(world, name, created_at, **values):
+    values = {"visibility": "public", "properties": None, "status": "active"} | values
+    return world.add("image", name=name, created_at=created_at, **values)
+
+
 @pytest.fixture
 def settings(tmp_path):
     return Settings(home=tmp_path, store=tmp_path / "storage")
@@ -32,8 +37,7 @@ def world():
     world.add("network", name="demo-network")
     world.add("flavor", name="m1.tiny")
     for number, name in enumerate(("helio-guest", "bare")):
-        world.add("image", name=name, status="active", created_at=str(number),
-                  os_admin_user="cirros" if name != "bare" else None)  # fmt: skip
+        add_image(world, name, str(number), os_admin_user="cirros" if name != "bare" else None)
     looks = []
 
     def look(server):
@@ -102,9 +106,37 @@ def test_a_volume_is_made_and_attached(launch, world):
 @pytest.mark.parametrize(("image", "user"), [("bare", "root"), ("helio-guest", "cirros")])
 def test_who_logs_in_is_the_instances_own_user(launch, world, image, user):
     launch(name="web", image=image)
-    world.add("image", name="new", status="active", created_at="9", os_admin_user="debian")
+    add_image(world, "new", "9", os_admin_user="debian")
     assert launch(name="web").user == user
     assert launch(name="web", image="new").user == user
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        {"visibility": "private"},
+        {"visibility": "shared"},
+        # A snapshot that its owner has given to everybody, of an instance with a disk or a volume.
+        {"properties": {"image_type": "snapshot", "base_image_ref": "image-1"}},
+        {"properties": {"base_image_ref": ""}},
+        {"status": "queued"},
+    ],
+)
+def test_the_newest_image_is_one_that_was_configured(launch, world, image):
+    world.on_look = lambda server: server.__dict__.update(status="ACTIVE", task_state=None)
+    add_image(world, "newer", "8", os_admin_user="root", **image)
+    launch(name="web")
+    assert world.table("server")[0].image.name == "helio-guest"
+    add_image(world, "debian-12", "9", os_admin_user="debian")
+    launch(name="other")
+    assert world.table("server")[1].image.name == "debian-12"
+
+
+def test_a_snapshot_boots_by_its_name(launch, world):
+    add_image(world, "kept", "9", os_admin_user="cirros", visibility="private",
+              properties={"image_type": "snapshot"})  # fmt: skip
+    assert launch(name="web", image="kept").user == "cirros"
+    assert world.table("server")[0].image.name == "kept"
 
 
 def test_an_instance_without_an_image_has_no_user_of_its_own(launch, world):

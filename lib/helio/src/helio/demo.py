@@ -36,6 +36,8 @@ QCOW2 = b"QFI\xfb"  # how a disk in that format begins
 
 UNLIMITED = -1
 
+_OF_SNAPSHOTS = {"base_image_ref", "image_type"}  # properties that Nova gives to what it makes
+
 # What the project may use at least.
 QUOTAS: Mapping[str, Mapping[str, int]] = {
     "compute": {"instances": 20, "cores": 40, "ram": 65536},
@@ -192,6 +194,17 @@ def image_of(source: str | None, guest: Path) -> Image:
     return Image(name, source, next(known, "root"))
 
 
+def public_images(cloud: Connection, **query: str) -> Iterator[Any]:
+    """Yield the images that are there for everybody and are no snapshots.
+
+    A snapshot has the properties of the image that its instance was made from, and may have any
+    name; what Nova adds to them tells it apart.
+    """
+    for image in cloud.image.images(visibility="public", **query):
+        if not _OF_SNAPSHOTS & (image.properties or {}).keys():
+            yield image
+
+
 def public_key(settings: Settings) -> Path:
     """Return the file of the public half of the demo user's key."""
     return settings.key.with_suffix(".pub")
@@ -304,14 +317,13 @@ class _Catalogue:
         )  # fmt: skip
 
     def _has_image(self) -> bool:
-        images = self._admin.image.images(name=self._image.name)
-        return any(image.status == "active" for image in images)
+        return any(image.status == "active" for image in self._images())
 
     def _upload(self, reporter: Reporter) -> None:
         path = self._fetch(reporter)
         with path.open("rb") as file:
             disk_format = "qcow2" if file.read(len(QCOW2)) == QCOW2 else "raw"
-        for half in list(self._admin.image.images(name=self._image.name)):
+        for half in list(self._images()):
             self._admin.image.delete_image(half)  # left by an upload that was interrupted
         reporter.note(f"{path.stat().st_size / 1e6:.0f} MB, {disk_format}")
         self._admin.image.create_image(
@@ -325,6 +337,10 @@ class _Catalogue:
         )
         if path.parent == self._downloads:  # the same URL may have something newer next time
             path.unlink()
+
+    def _images(self) -> Iterator[Any]:
+        # Users may have images of the same name: they are none of ours to use or to delete.
+        return public_images(self._admin, name=self._image.name)
 
     @property
     def _downloads(self) -> Path:

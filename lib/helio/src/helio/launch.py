@@ -11,7 +11,7 @@ from collections.abc import Generator
 from typing import Any, NoReturn
 
 from helio.clients import DEMO
-from helio.demo import EXTERNAL, NETWORK
+from helio.demo import EXTERNAL, NETWORK, public_images
 from helio.host import Command, CommandError, HelioError, Host
 from helio.sdk import Connection
 from helio.settings import Settings
@@ -110,10 +110,11 @@ class Launcher:
         return next(name for name in (f"vm-{n}" for n in range(1, 1000)) if name not in taken)
 
     def _image(self, name: str | None) -> Any:
-        found = list(self._cloud.image.images(**({"name": name} if name else {})))
-        usable = [
-            image for image in found if image.status == "active" and (name or image.os_admin_user)
-        ]
+        if name:  # also one of the user's own, such as a snapshot
+            found = list(self._cloud.image.images(name=name))
+        else:
+            found = [each for each in public_images(self._cloud) if each.os_admin_user]
+        usable = [image for image in found if image.status == "active"]
         if not usable:
             what = f"image {name}" if name else "image for first steps"
             raise HelioError(f"cannot find an {what}: there is none; run: helio configure")
