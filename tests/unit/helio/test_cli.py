@@ -1,5 +1,6 @@
 import io
 import json
+import threading
 
 import click
 import pytest
@@ -125,6 +126,22 @@ def test_two_commands_do_not_change_a_cloud_at_once(tmp_path):
     ):
         pass
     assert list(tmp_path.iterdir()) == []
+
+
+def test_who_comes_while_somebody_is_in_turn_waits(tmp_path):
+    found, order = Settings(home=tmp_path), []
+
+    def come():
+        with context.in_turn(found):
+            order.append("second")
+
+    second = threading.Thread(target=come)
+    with context.in_turn(found):
+        second.start()
+        second.join(0.2)
+        order.append("first")
+    second.join(10)
+    assert order == ["first", "second"]
 
 
 def test_a_folder_of_somebody_elses_is_no_home(tmp_path):

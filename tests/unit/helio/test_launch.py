@@ -1,6 +1,12 @@
+import contextlib
+import fcntl
+import functools
+import os
+
 import pytest
 from fakecloud import World
 
+from helio.cli.context import in_turn
 from helio.host import CommandError, HelioError
 from helio.launch import Launcher, Request, as_typed, ssh_command
 from helio.settings import Settings
@@ -66,7 +72,9 @@ def launch(world, settings, host, reporter):
 
     def run(stall: float = 60, **wanted):
         watch = Watch(reporter, stall, clock, clock.sleep)
-        return Launcher(world.connect("demo"), settings, host, watch).launch(Request(**wanted))
+        turn = functools.partial(in_turn, settings)
+        launcher = Launcher(world.connect("demo"), settings, host, watch, turn)
+        return launcher.launch(Request(**wanted))
 
     return run
 
@@ -88,6 +96,41 @@ def test_a_name_that_is_taken_is_not_taken_again(launch, world):
     launch(name="vm-1")
     world.on_look = lambda server: server.__dict__.update(status="ACTIVE", task_state=None)
     assert launch().name == "vm-2"
+
+
+def is_free(settings) -> bool:
+    """Return whether another launch would get its turn now."""
+    folder = os.open(settings.home, os.O_RDONLY)
+    try:
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        return False
+    finally:
+        os.close(folder)
+
+
+@pytest.mark.parametrize("name", [None, "web"])
+def test_others_wait_until_the_name_is_taken_and_no_longer(launch, world, settings, name):
+    turns = []
+    cloud = world.connect("demo")
+    world.connect = lambda _project: cloud
+    look, make = cloud.compute.servers, cloud.compute.create_server
+    cloud.compute.servers = lambda **query: turns.append(is_free(settings)) or look(**query)
+    cloud.compute.create_server = lambda **values: (
+        turns.append(is_free(settings)) or make(**values)
+    )
+    active = world.on_look
+    world.on_look = lambda server: turns.append(is_free(settings)) or active(server)
+    launch(name=name)
+    looks = 2 if name is None else 1
+    assert turns == [False] * (looks + 1) + [True] * 3
+
+
+def test_a_launch_that_fails_ends_its_turn(launch, settings):
+    with pytest.raises(HelioError, match="cannot find flavor huge"):
+        launch(flavor="huge")
+    assert is_free(settings)
 
 
 def test_a_launch_of_the_same_name_goes_on(launch, world):

@@ -7,7 +7,7 @@ again with the same name.
 import contextlib
 import dataclasses
 import shlex
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any, NoReturn
 
 from helio.clients import DEMO
@@ -69,13 +69,22 @@ class Launcher:
         settings: The cloud; where the key is.
         host: Runs ssh.
         watch: Waits, and tells what for.
+        turn: Keeps other launches out: of two at once, both would find the same name free.
     """
 
-    def __init__(self, cloud: Connection, settings: Settings, host: Host, watch: Watch):
+    def __init__(
+        self,
+        cloud: Connection,
+        settings: Settings,
+        host: Host,
+        watch: Watch,
+        turn: Callable[[], contextlib.AbstractContextManager[object]],
+    ):
         self._cloud = cloud
         self._settings = settings
         self._host = host
         self._watch = watch
+        self._turn = turn
 
     def launch(self, request: Request) -> Instance:
         """Boot an instance, give it a floating IP, and wait until ssh lets the demo user in.
@@ -83,16 +92,20 @@ class Launcher:
         Raises:
             HelioError: something that it needs is not there, it failed, or nothing changes.
         """
-        if request.name:
-            return self._launch(request.name, request)
-        name = self._free_name()
-        with _hint(f"go on with: {_as_command(name, request)}"):
-            return self._launch(name, request)
+        with contextlib.ExitStack() as turn:
+            turn.enter_context(self._turn())
+            if request.name:
+                return self._launch(request.name, request, turn)
+            name = self._free_name()
+            with _hint(f"go on with: {_as_command(name, request)}"):
+                return self._launch(name, request, turn)
 
-    def _launch(self, name: str, request: Request) -> Instance:
+    def _launch(self, name: str, request: Request, turn: contextlib.ExitStack) -> Instance:
         volume = None
         with self._watch.step(f"Boot {name}"):
-            server = self._wait_for_server(self._present(name) or self._boot(name, request))
+            server = self._present(name) or self._boot(name, request)
+            turn.close()  # the name is taken
+            server = self._wait_for_server(server)
         if request.volume:
             with self._watch.step(f"Attach a volume of {request.volume} GiB"):
                 volume = self._attach(server, request.volume)

@@ -1,6 +1,7 @@
 """`helio launch`: boot an instance."""
 
 import dataclasses
+import functools
 import os
 from typing import Any
 
@@ -8,7 +9,7 @@ import click
 
 from helio import clients, sdk
 from helio.cli.clouds import make_watch, open_clouds, stall_option
-from helio.cli.context import format_option, logged_host, require_cloud
+from helio.cli.context import format_option, in_turn, logged_host, require_cloud
 from helio.demo import NETWORK
 from helio.host import Host
 from helio.launch import Instance, Launcher, Request, as_typed, ssh_command
@@ -48,4 +49,5 @@ def launch(log_in: bool, stall_limit: float, style: str, **wanted: Any) -> None:
 def _launch(found: Settings, host: Host, stall: float, request: Request) -> Instance:
     with sdk.errors("launch"):
         demo = open_clouds(found, host).connect(clients.DEMO)
-        return Launcher(demo, found, host, make_watch(stall)).launch(request)
+        turn = functools.partial(in_turn, found)
+        return Launcher(demo, found, host, make_watch(stall), turn).launch(request)
