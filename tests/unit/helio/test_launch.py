@@ -10,6 +10,7 @@ from helio.cli.context import in_turn
 from helio.host import CommandError, HelioError
 from helio.launch import Launcher, Request, as_typed, ssh_command
 from helio.settings import Settings
+from helio.steps import rehearse
 from helio.watching import Watch
 
 
@@ -87,7 +88,7 @@ def test_an_instance_boots_and_answers(launch, world, reporter):
     assert server.groups == [{"name": "default"}, {"name": "demo"}]
     assert server.key == "demo"
     assert reporter.of("done") == [
-        "Boot vm-1", "Give it a floating IP", "Wait until ssh answers"
+        "Boot vm-1", "Wait until vm-1 is active", "Give it a floating IP", "Wait until ssh answers"
     ]  # fmt: skip
     assert "ssh: connect: Connection refused" in reporter.of("note")
 
@@ -123,8 +124,9 @@ def test_others_wait_until_the_name_is_taken_and_no_longer(launch, world, settin
     active = world.on_look
     world.on_look = lambda server: turns.append(is_free(settings)) or active(server)
     launch(name=name)
-    looks = 2 if name is None else 1
-    assert turns == [False] * (looks + 1) + [True] * 3
+    made = turns.count(False)
+    assert turns[:made] == [False] * (3 if name is None else 2), "looked, looked and made"
+    assert len(turns) > made
 
 
 def test_a_launch_that_fails_ends_its_turn(launch, settings):
@@ -217,7 +219,7 @@ def test_a_failed_instance_is_told_with_novas_reason(launch, world, reporter):
     world.on_look = fail
     with pytest.raises(HelioError, match=r"cannot boot vm-1: No valid host .*helio node list"):
         launch()
-    assert reporter.of("failed") == ["Boot vm-1"]
+    assert reporter.of("failed") == ["Wait until vm-1 is active"]
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, HelioError])
@@ -263,6 +265,35 @@ def test_the_host_key_of_an_earlier_instance_is_forgotten(launch, host, settings
     host.files[settings.known_hosts] = "172.24.4.33 ssh-ed25519 OLD\n"
     launch()
     assert host.changes == [f"ssh-keygen -q -R 172.24.4.33 -f {settings.known_hosts}"]
+
+
+def test_a_rehearsal_says_from_what_and_makes_nothing(world, settings, host, reporter):
+    watch = Watch(reporter, 60)
+    launcher = Launcher(world.connect("demo"), settings, host, watch, contextlib.nullcontext)
+    rehearse(launcher.steps(Request(volume=2)), host, reporter)
+    assert reporter.of("note") == [
+        "would boot vm-1: image helio-guest, flavor m1.tiny, network demo-network",
+        "would wait until Nova has started it",
+        "would attach the volume vm-1-volume, made where it is not there",
+        "would give it an address of the network external",
+        "would wait until ssh lets the user of its image in",
+    ]
+    assert (world.made, host.ran) == ([], [])
+    with pytest.raises(HelioError, match="cannot find flavor huge"):
+        rehearse(launcher.steps(Request(flavor="huge")), host, reporter)
+
+
+def test_a_rehearsal_of_a_launch_that_goes_on_skips_what_is_done(
+    launch, world, settings, host, reporter
+):
+    launch(name="web")
+    reporter.events.clear()
+    watch = Watch(reporter, 60)
+    launcher = Launcher(world.connect("demo"), settings, host, watch, contextlib.nullcontext)
+    rehearse(launcher.steps(Request(name="web")), host, reporter)
+    assert reporter.of("skipped") == [
+        "Boot web", "Wait until web is active", "Give it a floating IP"
+    ]  # fmt: skip
 
 
 def test_the_command_to_log_in_names_key_and_host_keys(launch, settings):

@@ -12,7 +12,7 @@ import secrets
 import shutil
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from helio.host import Command, HelioError, Host
 from helio.report import Reporter
 from helio.sdk import Clouds, Connection
 from helio.settings import Settings
-from helio.steps import Step
+from helio.steps import Ensure, Step
 
 EXTERNAL = "external"
 NETWORK, SUBNET, ROUTER = f"{DEMO}-network", f"{DEMO}-subnet", f"{DEMO}-router"
@@ -105,31 +105,6 @@ class Wanted:
     settings: Settings
     image: Image
     resolvers: tuple[str, ...] = ()
-
-
-@dataclasses.dataclass(frozen=True)
-class Ensure:
-    """One thing in the cloud.
-
-    Args:
-        title: What it is, as a phrase.
-        outline: What is done if it is not there.
-        find: Returns whether it is there and as it shall be.
-        make: Makes it so.
-    """
-
-    title: str
-    outline: str | None
-    find: Callable[[], bool]
-    make: Callable[[Reporter], object]
-
-    def is_done(self, host: Host) -> bool:
-        """Return whether there is nothing to do."""
-        return self.find()
-
-    def apply(self, host: Host, reporter: Reporter) -> None:
-        """Make it."""
-        self.make(reporter)
 
 
 @dataclasses.dataclass(frozen=True)
