@@ -2,6 +2,8 @@ import contextlib
 import fcntl
 import functools
 import os
+import subprocess
+import sys
 
 import pytest
 from fakecloud import World
@@ -302,3 +304,48 @@ def test_the_command_to_log_in_names_key_and_host_keys(launch, settings):
     assert ["-i", str(settings.key)] == list(command[1:3])
     assert f"UserKnownHostsFile={settings.known_hosts}" in command
     assert as_typed(command, is_sudo=True).startswith("sudo ssh -i ")
+
+
+# What `helio launch first --ssh` does when the instance answers; its first argument is the home.
+LOG_IN = """
+import pathlib, sys
+from helio.cli import launch
+from helio.launch import Instance
+from helio.settings import Settings
+
+class Ready:
+    def launch(self, request):
+        return Instance(request.name, "id", "192.168.222.7", "172.24.4.33", "cirros")
+
+launch.require_cloud = lambda _what: Settings(home=pathlib.Path(sys.argv[1]))
+launch._launcher = lambda *_: Ready()
+launch.launch(["first", "--ssh", "--format", sys.argv[2]])
+"""
+SSH = """\
+#!/bin/sh
+printf '%s\n' "$@"
+cat
+exit 3
+"""
+
+
+@pytest.mark.parametrize("style", ["table", "json"])
+def test_launch_becomes_ssh_with_the_terminal_of_its_own(tmp_path, style):
+    program = tmp_path / "bin" / "ssh"
+    program.parent.mkdir()
+    program.write_text(SSH)
+    program.chmod(0o755)
+    home = tmp_path / "home"
+    done = subprocess.run(
+        [sys.executable, "-c", LOG_IN, str(home), style],
+        env={"PATH": f"{program.parent}:/usr/bin:/bin"},
+        input="hostname\n", capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.stderr, done.returncode) == ("", 3), "ssh's own exit status"
+    assert done.stdout.splitlines() == [
+        "-i", str(home / "demo-key"),
+        "-o", f"UserKnownHostsFile={home / 'known-hosts'}",
+        "-o", "StrictHostKeyChecking=accept-new",
+        "cirros@172.24.4.33",
+        "hostname",
+    ]  # fmt: skip
