@@ -9,7 +9,9 @@ from fakecloud import World
 
 from helio import clients
 from helio.clients import Account
-from helio.demo import Wanted, image_of, pool_of, resolvers_of, steps
+from helio.demo import Wanted, steps
+from helio.demo.catalogue import image_of
+from helio.demo.networks import pool_of, resolvers_of
 from helio.host import DryRunHost, HelioError
 from helio.settings import Settings
 from helio.steps import rehearse, run
@@ -297,7 +299,7 @@ def test_what_was_downloaded_is_there_for_the_next_run(
 def test_a_download_that_fails_names_the_url_and_the_next_step(
     clouds, wanted, machine, reporter, website, monkeypatch, path, reason
 ):
-    monkeypatch.setattr("helio.demo.SILENCE", 0.1)
+    monkeypatch.setattr("helio.demo.download.SILENCE", 0.1)
     with pytest.raises(HelioError) as failed:
         upload(clouds, wanted, website + path, machine, reporter)
     assert str(failed.value).startswith(f"cannot download {website}{path}: {reason}; run the same")

@@ -11,7 +11,8 @@ from collections.abc import Callable, Generator
 from typing import Any, NoReturn
 
 from helio.clients import DEMO
-from helio.demo import EXTERNAL, NETWORK, public_images
+from helio.demo.catalogue import public_images
+from helio.demo.networks import EXTERNAL, NETWORK
 from helio.host import Command, CommandError, HelioError, Host
 from helio.report import Reporter
 from helio.sdk import Connection

@@ -6,6 +6,8 @@ from helio import demo, sdk
 from helio.cli.clouds import open_clouds
 from helio.cli.context import dry_run_option, format_option, logged_host, require_cloud
 from helio.cli.stage import Stage
+from helio.demo.catalogue import image_of
+from helio.demo.networks import RESOLV_CONF, resolvers_of
 from helio.host import Host
 from helio.images import load
 from helio.plan import image_builder, read_base
@@ -45,5 +47,5 @@ def configure(image: str | None, dry_run: bool, style: str) -> None:
 
 def _wanted(found: Settings, host: Host, image: str | None) -> demo.Wanted:
     guest = image_builder(found, load(find_tree().root), read_base(host), host).path("guest")
-    resolvers = demo.resolvers_of(host.read(demo.RESOLV_CONF))
-    return demo.Wanted(found, demo.image_of(image, guest), resolvers)
+    resolvers = resolvers_of(host.read(RESOLV_CONF))
+    return demo.Wanted(found, image_of(image, guest), resolvers)

@@ -17,7 +17,7 @@ from helio.cli.context import (
     require_cloud,
 )
 from helio.cli.stage import Stage
-from helio.demo import NETWORK
+from helio.demo.networks import NETWORK
 from helio.launch import Instance, Launcher, Request, as_typed, ssh_command
 from helio.report import show_json
 from helio.settings import Settings
