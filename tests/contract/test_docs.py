@@ -2,16 +2,20 @@
 
 import ast
 import configparser
+import contextlib
 import dataclasses
 import fnmatch
 import importlib
+import importlib.metadata
 import importlib.util
+import io
 import pathlib
 import pkgutil
 import re
 import shlex
 import shutil
 import subprocess
+import warnings
 
 import click
 import pytest
@@ -41,8 +45,7 @@ INLINE = re.compile(r"`((?:\./)?(?:helio|juju|tox|tests/run)\b[^`\n]*)`")
 LINK = re.compile(r"\]\(([^)#]+)(#[^)]*)?\)")
 
 # Programs of other people that appear in shell blocks.
-FOREIGN = {"client/bin/openstack", "client/bin/pip", "python3", "openstack", "mkdir", "printf",
-           "tee", "uv", "podman"}  # fmt: skip
+FOREIGN = {"client/bin/pip", "python3", "mkdir", "printf", "tee", "uv", "podman"}
 
 
 def shell_lines(text: str) -> list[str]:
@@ -72,7 +75,8 @@ def check(words: list[str]) -> None:
     """Hold a command against the program that it names.
 
     Raises:
-        AssertionError: there is no such program, command or option.
+        AssertionError: there is no such program, command or option, a value cannot be used, or an
+            argument is missing.
     """
     name, *rest = words
     match name.removeprefix("./"):
@@ -87,26 +91,63 @@ def check(words: list[str]) -> None:
             assert not rest or rest[0] in ("--fast", "-k"), words
         case "tox" | ".tox/tools/bin/tox":
             check_tox(rest)
+        case "openstack" | "client/bin/openstack":
+            parse_openstack(rest)
         case other:
             assert other in FOREIGN, f"nobody knows {other}"
 
 
-def parse(command: click.Command, arguments: list[str], name: str) -> None:
-    """Parse arguments as the program would, without running it."""
-    context = click.Context(command, info_name=name)
-    if isinstance(command, click.Group):
-        if not arguments or arguments[0].startswith("-"):
-            return
-        found = command.get_command(context, arguments[0])
-        assert found is not None, f"{name} has no command {arguments[0]}"
-        parse(found, arguments[1:], f"{name} {arguments[0]}")
-    elif name == "helio juju":
-        parse(juju_group(), arguments, "juju")
-    else:
-        try:
-            command.make_parser(context).parse_args([*arguments])
-        except click.UsageError as error:
-            raise AssertionError(f"{name}: {error.format_message()}") from error
+def parse(
+    command: click.Command, arguments: list[str], name: str, above: click.Context | None = None
+) -> None:
+    """Parse arguments as the program would, values too, without running it.
+
+    Raises:
+        AssertionError: the program would refuse them.
+    """
+    is_help = contextlib.suppress(click.exceptions.Exit)  # `--help` ends a program well,
+    quiet = contextlib.redirect_stdout(io.StringIO())  # and prints
+    try:
+        if isinstance(command, click.Group):
+            context = click.Context(command, info_name=name, parent=above)
+            _, left, _ = command.make_parser(context).parse_args([*arguments])
+            if left:
+                found = command.get_command(context, left[0])
+                assert found is not None, f"{name} has no command {left[0]}"
+                parse(found, left[1:], f"{name} {left[0]}", context)
+        elif name == "helio juju":
+            parse(juju_group(), arguments, "juju")
+        else:
+            with is_help, quiet:
+                command.make_context(name, [*arguments], parent=above)
+    except click.UsageError as error:
+        raise AssertionError(f"{name}: {error.format_message()}") from error
+
+
+def parse_openstack(arguments: list[str]) -> None:
+    """Parse arguments as the OpenStack client and its plugins would.
+
+    Raises:
+        AssertionError: there is no such command, or it would refuse them.
+    """
+    if arguments[:1] == ["--os-cloud"]:
+        assert arguments[1:2] in (["helio"], ["demo"]), "`helio cloud-config` writes these"
+        arguments = arguments[2:]
+    points = importlib.metadata.entry_points()
+    groups = [group for group in points.groups if re.fullmatch(r"openstack\.\w+\.v\d+", group)]
+    known = {point.name: point for group in sorted(groups) for point in points.select(group=group)}
+    names = {n: "_".join(arguments[:n]) for n in range(len(arguments), 0, -1)}
+    length = next((n for n, name in names.items() if name in known), 0)
+    assert length, f"openstack has no command {' '.join(arguments)}"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of the client's libraries
+        parser = known[names[length]].load()(None, None).get_parser(names[length])
+    told = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(told):
+            parser.parse_args(arguments[length:])
+    except SystemExit as ended:
+        raise AssertionError(f"openstack {' '.join(arguments)}: {told.getvalue()}") from ended
 
 
 def check_tox(arguments: list[str]) -> None:
@@ -127,6 +168,28 @@ def test_commands_in_shell_blocks_exist(page):
         for words in simple_commands(line):
             if words:
                 check(words)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "sudo ./helio nonsense",
+        "sudo ./helio validate nonsense",
+        "sudo ./helio status --format xml",
+        "sudo ./helio enable",
+        "sudo ./helio node add --count none",
+        "sudo ./helio juju nonsense",
+        "sudo ./helio juju deploy",
+        "openstack server lst",
+        "openstack --os-cloud other server list",
+        "openstack server list --nonsense",
+        "openstack console log show",
+    ],
+)
+def test_a_command_that_its_program_refuses_is_found(line):
+    (words,) = simple_commands(line)
+    with pytest.raises(AssertionError):
+        check(words)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=identify)

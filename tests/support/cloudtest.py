@@ -61,9 +61,9 @@ class Cloud:
         """What drives each of the models."""
         return self.juju, self.machines
 
-    def helio(self, *arguments: str) -> str:
+    def helio(self, *arguments: str, stdin: str | None = None) -> str:
         """Run the helio command of this checkout and return what it prints."""
-        return run([str(ROOT / "helio"), *arguments])
+        return run([str(ROOT / "helio"), *arguments], stdin=stdin)
 
     @property
     def clouds(self) -> dict[str, Any]:
@@ -387,10 +387,17 @@ class Ping:
         self._note_gap(stopped - before, before - start)
 
 
-def run(argv: list[str], environment: dict[str, str] | None = None, seconds: float = 1200) -> str:
+def run(
+    argv: list[str],
+    environment: dict[str, str] | None = None,
+    seconds: float = 1200,
+    stdin: str | None = None,
+) -> str:
     """Run a command; a failure, or more time than it may take, shows all that it said."""
     command = ["timeout", "--signal=INT", "--kill-after=20", str(seconds), *argv]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, env=environment, input=stdin, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, f"{argv}: {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done.stdout
 

@@ -228,8 +228,9 @@ class Image:
     def create_image(self, name, *, filename, **values):
         self._world.on_upload(filename)
         return self._world.add(
-            "image", name=name, status="active", created_at=f"{len(self._world.made):04}", **values
-        )
+            "image", name=name, status="active", created_at=f"{len(self._world.made):04}",
+            properties=None, **values
+        )  # fmt: skip
 
 
 class Network(Quotas):

@@ -61,6 +61,19 @@ def test_a_launch_of_the_same_name_is_the_same_instance(configured, guest):
     assert configured.launch("first") == guest
 
 
+def test_a_launch_logs_in_at_the_end(configured, guest):
+    told = configured.helio("launch", "first", "--ssh", stdin="hostname\nip -4 -o addr show\n")
+    name, *addresses = told.splitlines()
+    assert name == "first"
+    assert guest.address in "".join(addresses)
+
+
+def test_a_rehearsal_of_a_launch_makes_nothing(configured, guest):
+    told = configured.helio("launch", "third", "--dry-run")
+    assert "would boot third: image " in told
+    assert configured.sdk("demo").compute.find_server("third") is None
+
+
 def test_key_and_user_data_arrive(second):
     assert second.run("cat /run/told") == "from-user-data\n"
 

@@ -48,7 +48,7 @@ def test_who_uses_a_trust_asks_for_no_project_beside_it(make, ready):
 
 
 def test_signatures_of_instances_are_checked_by_the_services_account(make, ready):
-    checker = conf(make(ready), "heat-api-cfn")["ec2authtoken"]
+    checker = plans.conf(make(ready), "/etc/heat/heat-api-cfn.conf")["ec2authtoken"]
     assert (checker["auth_type"], checker["username"]) == ("password", "svc")
     assert checker["project_name"] == "services"
     # Heat adds `/v3/ec2tokens`.

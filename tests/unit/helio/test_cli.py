@@ -1,5 +1,6 @@
 import io
 import json
+import threading
 
 import click
 import pytest
@@ -12,6 +13,7 @@ from helio.cli import context, credentials, main, status
 from helio.cli.main import helio
 from helio.host import HelioError, LocalHost
 from helio.settings import Settings
+from helio.steps import Ensure
 
 STATUS = Status(
     model=ModelStatus("openstack", "caas", "c", "k", "3.6.24"),
@@ -125,6 +127,22 @@ def test_two_commands_do_not_change_a_cloud_at_once(tmp_path):
     ):
         pass
     assert list(tmp_path.iterdir()) == []
+
+
+def test_who_comes_while_somebody_is_in_turn_waits(tmp_path):
+    found, order = Settings(home=tmp_path), []
+
+    def come():
+        with context.in_turn(found):
+            order.append("second")
+
+    second = threading.Thread(target=come)
+    with context.in_turn(found):
+        second.start()
+        second.join(0.2)
+        order.append("first")
+    second.join(10)
+    assert order == ["first", "second"]
 
 
 def test_a_folder_of_somebody_elses_is_no_home(tmp_path):
@@ -249,6 +267,63 @@ def test_destroying_nothing_is_no_error(invoke):
     code, out, _ = invoke("destroy", "--dry-run")
     assert code == 0
     assert "nothing to do" in out
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "bootstrap",
+        "configure",
+        "destroy",
+        "disable",
+        "enable",
+        "launch",
+        "node add",
+        "node remove",
+    ],
+)
+def test_what_changes_the_cloud_can_be_rehearsed_and_told_to_programs(command):
+    found = dict(commands())[tuple(command.split())]
+    names = {name for param in found.params for name in param.opts}
+    assert {"--dry-run", "--format"} <= names
+
+
+def test_a_rehearsal_for_programs_is_json_and_nothing_else(invoke):
+    code, out, err = invoke("destroy", "--dry-run", "--format", "json")
+    assert code == 0
+    assert {step["state"] for step in json.loads(out)} <= {"skipped", "planned"}
+    assert "nothing to do" in err
+
+
+def test_a_rehearsal_neither_asks_nor_keeps_others_out(monkeypatch, invoke, tmp_path):
+    found = Settings(home=tmp_path / "helio")
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    monkeypatch.setattr("helio.cli.feature.require_cloud", lambda _what: found)
+    monkeypatch.setattr("helio.cli.feature._switch", lambda *_: (None, Nothing()))
+    with context.alone(found, "bootstrap"):
+        assert invoke("disable", "horizon", "--dry-run")[:2] == (
+            0,
+            "Remove horizon: nothing to do\n",
+        )
+        code, _, err = invoke("disable", "horizon", "--yes")
+    assert (code, "another helio is changing the cloud" in err) == (1, True)
+
+
+def test_a_result_for_programs_says_what_became_of_the_steps(monkeypatch, invoke, tmp_path):
+    monkeypatch.setattr(
+        "helio.cli.feature.require_cloud", lambda _what: Settings(home=tmp_path / "helio")
+    )
+    monkeypatch.setattr("helio.cli.feature._switch", lambda *_: (None, Nothing()))
+    code, out, _ = invoke("disable", "horizon", "--yes", "--format", "json")
+    assert (code, json.loads(out)) == (0, [{"step": "Remove horizon", "state": "skipped"}])
+    assert invoke("disable", "horizon", "--yes")[1] == "horizon is disabled.\n"
+
+
+class Nothing:
+    """A switch of features that are gone already."""
+
+    def disabling(self, name):
+        return [Ensure(f"Remove {name}", "", lambda: True, lambda _reporter: None)]
 
 
 def test_the_status_for_programs_names_what_is_missing():

@@ -9,7 +9,9 @@ from fakecloud import World
 
 from helio import clients
 from helio.clients import Account
-from helio.demo import Wanted, image_of, pool_of, resolvers_of, steps
+from helio.demo import Wanted, steps
+from helio.demo.catalogue import image_of
+from helio.demo.networks import pool_of, resolvers_of
 from helio.host import DryRunHost, HelioError
 from helio.settings import Settings
 from helio.steps import rehearse, run
@@ -169,9 +171,25 @@ def test_a_key_of_an_earlier_home_is_replaced(clouds, wanted, machine, reporter)
 
 
 def test_half_an_upload_is_taken_away_first(clouds, wanted, machine, reporter):
-    clouds.world.add("image", name="helio-guest", status="queued", created_at="0")
+    clouds.world.add("image", name="helio-guest", status="queued", created_at="0",
+                     visibility="public", properties=None)  # fmt: skip
     configure(clouds, wanted, machine, reporter)
     assert [image.status for image in clouds.world.table("image")] == ["active"]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"visibility": "private", "properties": None},
+        {"visibility": "public", "properties": {"image_type": "snapshot"}},
+    ],
+)
+def test_an_image_of_the_same_name_is_not_taken_for_ours(
+    clouds, wanted, machine, reporter, values
+):
+    clouds.world.add("image", name="helio-guest", status="active", created_at="0", **values)
+    configure(clouds, wanted, machine, reporter)
+    assert len(clouds.world.table("image")) == 2, "ours is uploaded, and theirs stays"
 
 
 def test_a_quota_is_raised_and_never_lowered(clouds, wanted, machine, reporter):
@@ -281,7 +299,7 @@ def test_what_was_downloaded_is_there_for_the_next_run(
 def test_a_download_that_fails_names_the_url_and_the_next_step(
     clouds, wanted, machine, reporter, website, monkeypatch, path, reason
 ):
-    monkeypatch.setattr("helio.demo.SILENCE", 0.1)
+    monkeypatch.setattr("helio.demo.download.SILENCE", 0.1)
     with pytest.raises(HelioError) as failed:
         upload(clouds, wanted, website + path, machine, reporter)
     assert str(failed.value).startswith(f"cannot download {website}{path}: {reason}; run the same")

@@ -7,11 +7,12 @@ from jubilant.statustypes import UnitStatus as Unit
 
 from helio.bundle import Release
 from helio.features import Switch, features
-from helio.host import HelioError
+from helio.host import HelioError, LocalHost
 from helio.manifest import Wiring, parse_manifest
 from helio.packing import BASES
 from helio.plan import Plan
 from helio.settings import Settings
+from helio.steps import rehearse, run
 from helio.tree import Tree
 from helio.watching import Watch
 
@@ -94,6 +95,14 @@ def make(release, reporter):
     return make
 
 
+def enable(switch, name):
+    run(switch.enabling(name), LocalHost(), switch._watch.reporter)
+
+
+def disable(switch, name):
+    run(switch.disabling(name), LocalHost(), switch._watch.reporter)
+
+
 INTEGRATIONS = [
     ("integrate", "gate:gate", "board:way-in"),
     ("integrate", "id:identity", "board:identity"),
@@ -111,7 +120,7 @@ def test_features_and_their_relations_follow_from_manifest_and_metadata(release)
 
 def test_a_feature_is_deployed_and_related(make):
     juju = Juju("id", "gate")
-    make(juju).enable("board")
+    enable(make(juju), "board")
     deployed, *integrated = juju.did
     assert deployed == (
         "deploy",
@@ -130,29 +139,29 @@ def test_a_feature_is_deployed_and_related(make):
 
 def test_what_is_enabled_already_is_left_as_it_is(make):
     juju = Juju("id", "gate")
-    make(juju).enable("board")
+    enable(make(juju), "board")
     juju.did.clear()
-    make(juju).enable("board")
+    enable(make(juju), "board")
     assert juju.did == []
 
 
 def test_an_interrupted_enabling_goes_on(make):
     juju = Juju("id", "gate", "board")
-    make(juju).enable("board")
+    enable(make(juju), "board")
     assert juju.did == INTEGRATIONS
 
 
 def test_a_feature_is_related_to_what_there_is(make):
     juju = Juju("id", "board")
-    make(juju).enable("board")
+    enable(make(juju), "board")
     assert juju.did == INTEGRATIONS[1:]
 
 
 def test_a_disabled_feature_is_gone(make, reporter):
     juju = Juju("id", "gate", "board")
-    make(juju).disable("board")
+    disable(make(juju), "board")
     assert juju.did == [("remove", "board")]
-    make(juju).disable("board")
+    disable(make(juju), "board")
     assert juju.did == [("remove", "board")]
 
 
@@ -160,7 +169,7 @@ def test_what_the_cloud_cannot_do_without_is_no_feature(make):
     juju = Juju("id")
     for name in ("id", "nothing"):
         with pytest.raises(HelioError, match=f"cannot find the feature {name}: there is board, t"):
-            make(juju).disable(name)
+            disable(make(juju), name)
     assert juju.did == []
 
 
@@ -170,4 +179,18 @@ def test_a_refusal_is_told_with_jujus_words(make):
             raise jubilant.CLIError(1, ["juju"], "", "ERROR no such image\n")
 
     with pytest.raises(HelioError, match="cannot deploy board: ERROR no such image"):
-        make(Refusing("id")).enable("board")
+        enable(make(Refusing("id")), "board")
+
+
+def test_a_rehearsal_changes_nothing(make, reporter):
+    juju = Juju("id", "gate", "tests")
+    rehearse(make(juju).enabling("board"), LocalHost(), reporter)
+    rehearse(make(juju).disabling("tests"), LocalHost(), reporter)
+    rehearse(make(juju).disabling("board"), LocalHost(), reporter)
+    assert juju.did == []
+    assert reporter.of("note") == [
+        "would deploy board, and relate it to what there is",
+        "would wait until the applications are active",
+        "would remove tests with its storage",
+    ]
+    assert reporter.of("skipped") == ["Remove board"]

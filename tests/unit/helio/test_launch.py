@@ -1,9 +1,18 @@
+import contextlib
+import fcntl
+import functools
+import os
+import subprocess
+import sys
+
 import pytest
 from fakecloud import World
 
+from helio.cli.context import in_turn
 from helio.host import CommandError, HelioError
 from helio.launch import Launcher, Request, as_typed, ssh_command
 from helio.settings import Settings
+from helio.steps import rehearse
 from helio.watching import Watch
 
 
@@ -16,6 +25,11 @@ class Clock:
 
     def sleep(self, seconds: float) -> None:
         self.now += seconds
+
+
+def add_image(world, name, created_at, **values):
+    values = {"visibility": "public", "properties": None, "status": "active"} | values
+    return world.add("image", name=name, created_at=created_at, **values)
 
 
 @pytest.fixture
@@ -32,8 +46,7 @@ def world():
     world.add("network", name="demo-network")
     world.add("flavor", name="m1.tiny")
     for number, name in enumerate(("helio-guest", "bare")):
-        world.add("image", name=name, status="active", created_at=str(number),
-                  os_admin_user="cirros" if name != "bare" else None)  # fmt: skip
+        add_image(world, name, str(number), os_admin_user="cirros" if name != "bare" else None)
     looks = []
 
     def look(server):
@@ -62,7 +75,9 @@ def launch(world, settings, host, reporter):
 
     def run(stall: float = 60, **wanted):
         watch = Watch(reporter, stall, clock, clock.sleep)
-        return Launcher(world.connect("demo"), settings, host, watch).launch(Request(**wanted))
+        turn = functools.partial(in_turn, settings)
+        launcher = Launcher(world.connect("demo"), settings, host, watch, turn)
+        return launcher.launch(Request(**wanted))
 
     return run
 
@@ -75,7 +90,7 @@ def test_an_instance_boots_and_answers(launch, world, reporter):
     assert server.groups == [{"name": "default"}, {"name": "demo"}]
     assert server.key == "demo"
     assert reporter.of("done") == [
-        "Boot vm-1", "Give it a floating IP", "Wait until ssh answers"
+        "Boot vm-1", "Wait until vm-1 is active", "Give it a floating IP", "Wait until ssh answers"
     ]  # fmt: skip
     assert "ssh: connect: Connection refused" in reporter.of("note")
 
@@ -84,6 +99,42 @@ def test_a_name_that_is_taken_is_not_taken_again(launch, world):
     launch(name="vm-1")
     world.on_look = lambda server: server.__dict__.update(status="ACTIVE", task_state=None)
     assert launch().name == "vm-2"
+
+
+def is_free(settings) -> bool:
+    """Return whether another launch would get its turn now."""
+    folder = os.open(settings.home, os.O_RDONLY)
+    try:
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        return False
+    finally:
+        os.close(folder)
+
+
+@pytest.mark.parametrize("name", [None, "web"])
+def test_others_wait_until_the_name_is_taken_and_no_longer(launch, world, settings, name):
+    turns = []
+    cloud = world.connect("demo")
+    world.connect = lambda _project: cloud
+    look, make = cloud.compute.servers, cloud.compute.create_server
+    cloud.compute.servers = lambda **query: turns.append(is_free(settings)) or look(**query)
+    cloud.compute.create_server = lambda **values: (
+        turns.append(is_free(settings)) or make(**values)
+    )
+    active = world.on_look
+    world.on_look = lambda server: turns.append(is_free(settings)) or active(server)
+    launch(name=name)
+    made = turns.count(False)
+    assert turns[:made] == [False] * (3 if name is None else 2), "looked, looked and made"
+    assert len(turns) > made
+
+
+def test_a_launch_that_fails_ends_its_turn(launch, settings):
+    with pytest.raises(HelioError, match="cannot find flavor huge"):
+        launch(flavor="huge")
+    assert is_free(settings)
 
 
 def test_a_launch_of_the_same_name_goes_on(launch, world):
@@ -102,9 +153,37 @@ def test_a_volume_is_made_and_attached(launch, world):
 @pytest.mark.parametrize(("image", "user"), [("bare", "root"), ("helio-guest", "cirros")])
 def test_who_logs_in_is_the_instances_own_user(launch, world, image, user):
     launch(name="web", image=image)
-    world.add("image", name="new", status="active", created_at="9", os_admin_user="debian")
+    add_image(world, "new", "9", os_admin_user="debian")
     assert launch(name="web").user == user
     assert launch(name="web", image="new").user == user
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        {"visibility": "private"},
+        {"visibility": "shared"},
+        # A snapshot that its owner has given to everybody, of an instance with a disk or a volume.
+        {"properties": {"image_type": "snapshot", "base_image_ref": "image-1"}},
+        {"properties": {"base_image_ref": ""}},
+        {"status": "queued"},
+    ],
+)
+def test_the_newest_image_is_one_that_was_configured(launch, world, image):
+    world.on_look = lambda server: server.__dict__.update(status="ACTIVE", task_state=None)
+    add_image(world, "newer", "8", os_admin_user="root", **image)
+    launch(name="web")
+    assert world.table("server")[0].image.name == "helio-guest"
+    add_image(world, "debian-12", "9", os_admin_user="debian")
+    launch(name="other")
+    assert world.table("server")[1].image.name == "debian-12"
+
+
+def test_a_snapshot_boots_by_its_name(launch, world):
+    add_image(world, "kept", "9", os_admin_user="cirros", visibility="private",
+              properties={"image_type": "snapshot"})  # fmt: skip
+    assert launch(name="web", image="kept").user == "cirros"
+    assert world.table("server")[0].image.name == "kept"
 
 
 def test_an_instance_without_an_image_has_no_user_of_its_own(launch, world):
@@ -142,7 +221,7 @@ def test_a_failed_instance_is_told_with_novas_reason(launch, world, reporter):
     world.on_look = fail
     with pytest.raises(HelioError, match=r"cannot boot vm-1: No valid host .*helio node list"):
         launch()
-    assert reporter.of("failed") == ["Boot vm-1"]
+    assert reporter.of("failed") == ["Wait until vm-1 is active"]
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, HelioError])
@@ -190,9 +269,83 @@ def test_the_host_key_of_an_earlier_instance_is_forgotten(launch, host, settings
     assert host.changes == [f"ssh-keygen -q -R 172.24.4.33 -f {settings.known_hosts}"]
 
 
+def test_a_rehearsal_says_from_what_and_makes_nothing(world, settings, host, reporter):
+    watch = Watch(reporter, 60)
+    launcher = Launcher(world.connect("demo"), settings, host, watch, contextlib.nullcontext)
+    rehearse(launcher.steps(Request(volume=2)), host, reporter)
+    assert reporter.of("note") == [
+        "would boot vm-1: image helio-guest, flavor m1.tiny, network demo-network",
+        "would wait until Nova has started it",
+        "would attach the volume vm-1-volume, made where it is not there",
+        "would give it an address of the network external",
+        "would wait until ssh lets the user of its image in",
+    ]
+    assert (world.made, host.ran) == ([], [])
+    with pytest.raises(HelioError, match="cannot find flavor huge"):
+        rehearse(launcher.steps(Request(flavor="huge")), host, reporter)
+
+
+def test_a_rehearsal_of_a_launch_that_goes_on_skips_what_is_done(
+    launch, world, settings, host, reporter
+):
+    launch(name="web")
+    reporter.events.clear()
+    watch = Watch(reporter, 60)
+    launcher = Launcher(world.connect("demo"), settings, host, watch, contextlib.nullcontext)
+    rehearse(launcher.steps(Request(name="web")), host, reporter)
+    assert reporter.of("skipped") == [
+        "Boot web", "Wait until web is active", "Give it a floating IP"
+    ]  # fmt: skip
+
+
 def test_the_command_to_log_in_names_key_and_host_keys(launch, settings):
     command = ssh_command(settings, launch())
     assert command[-1] == "cirros@172.24.4.33"
     assert ["-i", str(settings.key)] == list(command[1:3])
     assert f"UserKnownHostsFile={settings.known_hosts}" in command
     assert as_typed(command, is_sudo=True).startswith("sudo ssh -i ")
+
+
+# What `helio launch first --ssh` does when the instance answers; its first argument is the home.
+LOG_IN = """
+import pathlib, sys
+from helio.cli import launch
+from helio.launch import Instance
+from helio.settings import Settings
+
+class Ready:
+    def launch(self, request):
+        return Instance(request.name, "id", "192.168.222.7", "172.24.4.33", "cirros")
+
+launch.require_cloud = lambda _what: Settings(home=pathlib.Path(sys.argv[1]))
+launch._launcher = lambda *_: Ready()
+launch.launch(["first", "--ssh", "--format", sys.argv[2]])
+"""
+SSH = """\
+#!/bin/sh
+printf '%s\n' "$@"
+cat
+exit 3
+"""
+
+
+@pytest.mark.parametrize("style", ["table", "json"])
+def test_launch_becomes_ssh_with_the_terminal_of_its_own(tmp_path, style):
+    program = tmp_path / "bin" / "ssh"
+    program.parent.mkdir()
+    program.write_text(SSH)
+    program.chmod(0o755)
+    home = tmp_path / "home"
+    done = subprocess.run(
+        [sys.executable, "-c", LOG_IN, str(home), style],
+        env={"PATH": f"{program.parent}:/usr/bin:/bin"},
+        input="hostname\n", capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.stderr, done.returncode) == ("", 3), "ssh's own exit status"
+    assert done.stdout.splitlines() == [
+        "-i", str(home / "demo-key"),
+        "-o", f"UserKnownHostsFile={home / 'known-hosts'}",
+        "-o", "StrictHostKeyChecking=accept-new",
+        "cirros@172.24.4.33",
+        "hostname",
+    ]  # fmt: skip

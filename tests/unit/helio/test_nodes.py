@@ -11,8 +11,9 @@ from jubilant.statustypes import (
 )
 from openstack.exceptions import ConflictException
 
-from helio.host import HelioError
+from helio.host import HelioError, LocalHost
 from helio.nodes import APPLICATION, Node, Nodes
+from helio.steps import rehearse, run
 from helio.watching import Watch
 
 
@@ -107,6 +108,17 @@ def nodes(world, juju, reporter):
     return Nodes(juju, world.connect("admin"), Watch(reporter, 300, clock, clock.sleep))
 
 
+def add(nodes, count):
+    """Add hypervisors, and return the new ones."""
+    old = nodes.settled()
+    run(nodes.adding(count, old), LocalHost(), nodes._watch.reporter)
+    return nodes.beside(old)
+
+
+def remove(nodes, name, force=False):
+    run(nodes.removal(name, force), LocalHost(), nodes._watch.reporter)
+
+
 def boot(world, name, host="node-1.cloud.example", status="ACTIVE"):
     return world.add(
         "server", name=name, compute_host=host, status=status, task_state=None, project="demo"
@@ -148,7 +160,7 @@ def test_a_node_that_only_nova_knows_is_listed(nodes, juju):
 
 
 def test_a_new_node_is_one_to_which_instances_can_go(nodes, juju):
-    assert [node.name for node in nodes.add(2)] == ["node-3", "node-4"]
+    assert [node.name for node in add(nodes, 2)] == ["node-3", "node-4"]
 
 
 @pytest.mark.parametrize(("count", "machines"), [(1, 4), (2, 4), (3, 5)])
@@ -163,7 +175,7 @@ def test_nodes_that_an_interrupted_run_began_are_not_added_again(
         late.clear()
 
     nodes._watch = Watch(reporter, 300, Clock(), start)
-    assert [node.name for node in nodes.add(count)] == [
+    assert [node.name for node in add(nodes, count)] == [
         "node-3", "node-4", "node-5"
     ][: machines - 2]  # fmt: skip
     assert len(juju.machines) == machines
@@ -174,25 +186,25 @@ def test_nodes_that_an_interrupted_run_began_are_not_added_again(
 def test_a_dead_hypervisor_is_not_waited_for(nodes, juju, world):
     juju.dead.add("openstack-hypervisor/1")
     world.table("service")[1].state = "down"
-    assert [node.name for node in nodes.add(1)] == ["node-3"]
+    assert [node.name for node in add(nodes, 1)] == ["node-3"]
 
 
 def test_a_node_that_nova_never_hears_of_ends_the_wait(nodes, juju, world):
-    add = juju.add_unit
+    add_unit = juju.add_unit
 
     def add_silently(app, *, num_units):
-        add(app, num_units=num_units)
+        add_unit(app, num_units=num_units)
         world.table("service").pop()
 
     juju.add_unit = add_silently
     with pytest.raises(HelioError, match="the compute service has been at “0 of 1 can be used”"):
-        nodes.add(1)
+        add(nodes, 1)
 
 
 def test_a_removed_node_leaves_nothing_behind(nodes, juju, world):
     server = boot(world, "web")
     world.on_migrate = migrate_to("node-2.cloud.example")
-    nodes.remove("node-1")
+    remove(nodes, "node-1")
     assert server.compute_host == "node-2.cloud.example"
     assert juju.did == [
         ("remove-unit", "openstack-hypervisor/0", False),
@@ -205,19 +217,21 @@ def test_a_removed_node_leaves_nothing_behind(nodes, juju, world):
 
 @pytest.mark.parametrize("name", ["node-1", "openstack-hypervisor/0", "0"])
 def test_a_node_has_three_names(nodes, name):
-    nodes.remove(name)
+    remove(nodes, name)
     assert [node.name for node in nodes.known()] == ["node-2"]
 
 
 def test_an_unknown_node_is_named_with_the_known_ones(nodes):
     with pytest.raises(HelioError, match="cannot find the node x: there is node-1, node-2"):
-        nodes.remove("x")
+        remove(nodes, "x")
 
 
 def test_no_new_instance_comes_to_a_node_that_is_drained(nodes, juju, world):
     order = []
-    remove = juju.remove_unit
-    juju.remove_unit = lambda *units, force: order.append("removed") or remove(*units, force=force)
+    remove_unit = juju.remove_unit
+    juju.remove_unit = lambda *units, force: (
+        order.append("removed") or remove_unit(*units, force=force)
+    )
     boot(world, "web")
 
     def move(server):
@@ -225,7 +239,7 @@ def test_no_new_instance_comes_to_a_node_that_is_drained(nodes, juju, world):
         server.compute_host = "node-2.cloud.example"
 
     world.on_migrate = move
-    nodes.remove("node-1")
+    remove(nodes, "node-1")
     assert order == ["web moves, disabled", "removed"]
 
 
@@ -233,7 +247,7 @@ def test_the_last_node_is_kept_while_it_has_instances(nodes, world, juju):
     boot(world, "web")
     world.table("service")[1].status = "disabled"
     with pytest.raises(HelioError, match=r"it is the last hypervisor .*web; run: helio node add"):
-        nodes.remove("node-1")
+        remove(nodes, "node-1")
     assert juju.did == []
 
 
@@ -241,7 +255,7 @@ def test_an_instance_that_does_not_run_is_named_before_anything_is_done(nodes, w
     boot(world, "web")
     boot(world, "off", status="SHUTOFF")
     with pytest.raises(HelioError, match=r"cannot drain node-1: off do not run"):
-        nodes.remove("node-1")
+        remove(nodes, "node-1")
     assert world.table("service")[0].status == "enabled"
     assert juju.did == []
 
@@ -257,7 +271,7 @@ def test_an_instance_at_a_task_is_waited_for_and_moves(nodes, world, status):
         each.compute_host = "node-2.cloud.example"
 
     world.on_migrate = move
-    nodes.remove("node-1")
+    remove(nodes, "node-1")
     assert moves == [None], "asked once, when it is at nothing"
 
 
@@ -265,7 +279,7 @@ def test_a_migration_of_an_earlier_run_is_waited_for(nodes, world):
     server = boot(world, "web")
     busy(world, server, "migrating", "MIGRATING", compute_host="node-2.cloud.example")
     world.on_migrate = lambda server: pytest.fail("it moves already")
-    nodes.remove("node-1")
+    remove(nodes, "node-1")
     assert server.compute_host == "node-2.cloud.example"
 
 
@@ -273,14 +287,14 @@ def test_an_instance_whose_task_ends_in_a_stop_is_named(nodes, world, juju):
     server = boot(world, "web")
     busy(world, server, "powering-off", "ACTIVE", status="SHUTOFF")
     with pytest.raises(HelioError, match=r"cannot drain node-1: web do not run"):
-        nodes.remove("node-1")
+        remove(nodes, "node-1")
     assert juju.did == []
 
 
 def test_an_instance_that_stays_is_told(nodes, world, juju):
     boot(world, "web")
     with pytest.raises(HelioError, match="cannot migrate web: it stayed on node-1"):
-        nodes.remove("node-1")
+        remove(nodes, "node-1")
     assert juju.did == []
 
 
@@ -295,7 +309,7 @@ def test_a_drain_that_fails_lets_instances_come_again(nodes, world, reporter, er
 
     world.on_migrate = fail
     with pytest.raises(error):
-        nodes.remove("node-1")
+        remove(nodes, "node-1")
     assert (services[0].status, services[0].disabled_reason) == ("enabled", None)
     assert reporter.of("warn") == ["node-1 was not drained and takes new instances again"]
 
@@ -305,7 +319,7 @@ def test_a_hypervisor_that_an_operator_disabled_stays_so(nodes, world, reporter)
     service = world.table("service")[0]
     service.status, service.disabled_reason = "disabled", "a new disk"
     with pytest.raises(HelioError, match="it stayed on node-1"):
-        nodes.remove("node-1")
+        remove(nodes, "node-1")
     assert (service.status, service.disabled_reason) == ("disabled", "a new disk")
     assert reporter.of("warn") == []
 
@@ -319,7 +333,7 @@ def test_what_failed_is_told_even_if_instances_cannot_come_again(
     monkeypatch.setattr("fakecloud.Compute.enable_service", refuse)
     boot(world, "web")
     with pytest.raises(HelioError, match="it stayed on node-1"):
-        nodes.remove("node-1")
+        remove(nodes, "node-1")
     (warning,) = reporter.of("warn")
     assert warning.startswith("cannot enable scheduling to node-1 again: not now")
 
@@ -328,14 +342,14 @@ def test_an_instance_that_fails_on_the_way_is_told(nodes, world):
     boot(world, "web")
     world.on_migrate = lambda server: server.__dict__.update(status="ERROR")
     with pytest.raises(HelioError, match="cannot migrate web: it is in status ERROR"):
-        nodes.remove("node-1")
+        remove(nodes, "node-1")
 
 
 def test_the_instances_of_a_lost_node_are_built_anew(nodes, world, juju):
     server = boot(world, "web", status="SHUTOFF")
     world.table("service")[0].state = "down"
     world.on_migrate = migrate_to("node-2.cloud.example")
-    nodes.remove("node-1", force=True)
+    remove(nodes, "node-1", force=True)
     assert server.compute_host == "node-2.cloud.example"
     assert juju.did[0] == ("remove-unit", "openstack-hypervisor/0", True)
     assert juju.did[1] == ("remove-machine", "0", "--no-prompt", "--force")
@@ -345,7 +359,7 @@ def test_the_instances_of_a_lost_node_are_built_anew(nodes, world, juju):
 def test_a_node_that_is_up_is_not_removed_by_force(nodes, world, juju):
     boot(world, "web")
     with pytest.raises(HelioError, match=r"by force: it is up, .* would lose their disks"):
-        nodes.remove("node-1", force=True)
+        remove(nodes, "node-1", force=True)
     assert world.table("service")[0].status == "enabled"
     assert juju.did == []
 
@@ -355,7 +369,7 @@ def test_an_instance_that_an_earlier_run_builds_anew_is_waited_for(nodes, world)
     world.table("service")[0].state = "down"
     busy(world, server, "rebuilding", "REBUILD", compute_host="node-2.cloud.example")
     world.on_migrate = lambda server: pytest.fail("it is built anew already")
-    nodes.remove("node-1", force=True)
+    remove(nodes, "node-1", force=True)
     assert server.compute_host == "node-2.cloud.example"
 
 
@@ -367,7 +381,7 @@ def test_a_task_that_the_lost_machine_never_ends_does_not_keep_an_instance(nodes
         server.compute_host, server.task_state = "node-2.cloud.example", None
 
     world.on_migrate = rebuild
-    nodes.remove("node-1", force=True)
+    remove(nodes, "node-1", force=True)
     assert [node.name for node in nodes.known()] == ["node-2"]
 
 
@@ -386,7 +400,7 @@ def test_a_machine_with_other_units_stays(nodes, juju):
         return found
 
     juju.status = with_ceph
-    nodes.remove("node-1")
+    remove(nodes, "node-1")
     assert juju.did == [("remove-unit", "openstack-hypervisor/0", False)]
 
 
@@ -432,9 +446,9 @@ def test_a_removal_goes_on_wherever_it_was_cut_off(world, juju, reporter, count,
     nodes = Nodes(juju, cloud, Watch(reporter, 300, clock, clock.sleep))
     cut_after(count, juju, cloud)
     with pytest.raises(KeyboardInterrupt):
-        nodes.remove(name, force)
+        remove(nodes, name, force)
     if world.find("service", host="node-1.cloud.example"):
-        nodes.remove(name, force)
+        remove(nodes, name, force)
     assert list(juju.machines) == ["1"]
     assert list(juju.units) == ["openstack-hypervisor/1"]
     for kind in ("service", "agent", "provider"):
@@ -446,9 +460,9 @@ def test_what_placement_could_not_forget_is_forgotten_by_another_run(nodes, worl
     provider = world.table("provider")[0]
     provider.is_used = True
     with pytest.raises(ConflictException):
-        nodes.remove("node-1")
+        remove(nodes, "node-1")
     provider.is_used = False
-    nodes.remove("node-1")
+    remove(nodes, "node-1")
     assert [each.name for each in world.table("provider")] == ["node-2.cloud.example"]
 
 
@@ -456,6 +470,47 @@ def test_a_removal_that_was_cut_off_is_finished(nodes, juju, world):
     juju.remove_unit("openstack-hypervisor/0")
     del juju.machines["0"]
     juju.did.clear()
-    nodes.remove("node-1")
+    remove(nodes, "node-1")
     assert juju.did == []
     assert [node.name for node in nodes.known()] == ["node-2"]
+
+
+def test_a_rehearsal_of_adding_says_how_many_and_adds_none(nodes, juju, world, reporter):
+    juju.add_unit(APPLICATION)
+    world.table("hypervisor").pop()
+    rehearse(nodes.adding(3, nodes.settled()), LocalHost(), reporter)
+    assert reporter.of("note") == [
+        "would add 2, each on a machine of its own",
+        "would wait until 3 are active; begun by an earlier run: openstack-hypervisor/2",
+        "would wait until instances can go to 3 more",
+    ]
+    assert len(juju.machines) == 3
+
+
+@pytest.mark.parametrize(
+    ("force", "state", "said"),
+    [
+        (False, "up", ["would let no new instance come to node-1, and move web to others"]),
+        (True, "down", ["would let no new instance come to node-1",
+                        "would build web anew on others"]),
+    ],
+)  # fmt: skip
+def test_a_rehearsal_of_a_removal_names_the_instances_and_touches_nothing(
+    nodes, juju, world, reporter, force, state, said
+):
+    server = boot(world, "web")
+    service = world.table("service")[0]
+    service.state = state
+    made = list(world.made)
+    rehearse(nodes.removal("node-1", force), LocalHost(), reporter)
+    notes = reporter.of("note")
+    assert [note for note in notes if note in said] == said
+    assert "would remove openstack-hypervisor/0, and machine 0 if nothing else" in notes[1]
+    assert (juju.did, world.made, service.status) == ([], made, "enabled")
+    assert server.compute_host == "node-1.cloud.example"
+
+
+def test_a_rehearsal_of_a_removal_refuses_what_a_removal_refuses(nodes, world):
+    boot(world, "off", status="SHUTOFF")
+    with pytest.raises(HelioError, match="cannot drain node-1: off do not run"):
+        nodes.removal("node-1")

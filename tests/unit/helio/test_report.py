@@ -4,7 +4,7 @@ import pytest
 from rich.console import Console
 
 from helio.host import HelioError
-from helio.report import LiveReporter, PlainReporter, show_json, show_table, step
+from helio.report import LiveReporter, PlainReporter, Record, show_json, show_table, step
 
 HIDE_CURSOR, SHOW_CURSOR = "\x1b[?25l", "\x1b[?25h"
 
@@ -45,9 +45,41 @@ def test_results_go_to_standard_output(plain, stream, capsys):
 def test_a_rehearsal_tells_no_results(stream, capsys):
     rehearsal = PlainReporter(stream, is_rehearsal=True)
     rehearsal.tell("removed a pod")
-    rehearsal.would("run x")
-    assert capsys.readouterr().out == ""
-    assert stream.getvalue() == "  would run x\n"
+    assert capsys.readouterr().out == stream.getvalue() == ""
+
+
+def test_a_record_keeps_what_became_of_each_step_and_tells_people(stream, plain, capsys):
+    record = Record(plain, is_rehearsal=False)
+    record.skipped("Pack charms")
+    with step(record, "Remove pods"):
+        record.note("of the moment")
+        record.progress({"db": "going"})
+        record.warn("slow")
+        record.tell("removed a pod")
+    with pytest.raises(HelioError), step(record, "Remove networks"):
+        raise HelioError("cannot")
+    assert record.steps == [
+        {"step": "Pack charms", "state": "skipped"},
+        {"step": "Remove pods", "state": "done", "warnings": ["slow"],
+         "results": ["removed a pod"]},
+        {"step": "Remove networks", "state": "failed"},
+    ]  # fmt: skip
+    assert capsys.readouterr().out == "", "standard output is for the record"
+    told = stream.getvalue()
+    for line in ("Pack charms: nothing", "of the moment", "db: going", "slow", "s: failed"):
+        assert line in told
+
+
+def test_a_record_of_a_rehearsal_keeps_what_would_be_done(plain):
+    record = Record(plain, is_rehearsal=True)
+    record.note("would write a file")
+    record.started("Deploy")
+    record.note("would deploy")
+    record.tell("deployed")
+    assert record.steps == [
+        {"step": "", "state": "planned", "notes": ["would write a file"]},
+        {"step": "Deploy", "state": "planned", "notes": ["would deploy"]},
+    ]
 
 
 def test_a_terminal_shows_finished_steps_above_the_running_one(stream):

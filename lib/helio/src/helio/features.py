@@ -16,6 +16,7 @@ from helio import bundle, waiting
 from helio.deployment import is_related
 from helio.host import HelioError
 from helio.plan import Plan
+from helio.steps import Ensure, Step
 from helio.watching import Watch
 
 
@@ -83,7 +84,7 @@ def features(release: bundle.Release) -> dict[str, Feature]:
 
 
 class Switch:
-    """Takes features away and brings them back.
+    """Has the steps that take features away and bring them back.
 
     Args:
         plan: The release and this machine's charms and images.
@@ -109,45 +110,76 @@ class Switch:
             )
         return known[name]
 
-    def enable(self, name: str) -> None:
-        """Deploy a feature, relate it, and wait until it is ready; what is there stays.
+    def enabling(self, name: str) -> list[Step]:
+        """Return the steps that deploy and relate a feature; what is there stays.
 
         Raises:
-            HelioError: there is no such feature, or Juju refuses.
+            HelioError: there is no such feature.
         """
         feature = self.feature(name)
-        with self._watch.step(f"Deploy {name}"):
-            if name not in self._juju.status().apps:
-                self._deploy(feature)
-            status = self._juju.status()
-            for pair in feature.relations:
-                both = {bundle.application_of(end) for end in pair} <= status.apps.keys()
-                if both and not is_related(status, *pair):
-                    self._juju.integrate(*pair)
-        with self._watch.step("Wait for the applications"):
-            waiting.settle(
-                [waiting.Watched(self._juju, self._juju.status().apps)],
-                self._watch.reporter, self._watch.stall, self._watch.clock, self._watch.sleep,
-            )  # fmt: skip
+        return [
+            Ensure(
+                f"Deploy {name}",
+                f"deploy {name}, and relate it to what there is",
+                lambda: name in self._juju.status().apps and not self._unrelated(feature),
+                lambda _reporter: self._deploy(feature),
+            ),
+            Ensure(
+                "Wait for the applications",
+                "wait until the applications are active",
+                lambda: False,  # one look is not enough to tell
+                lambda _reporter: self._settle(),
+            ),
+        ]
 
-    def disable(self, name: str) -> None:
-        """Remove a feature with its storage, and wait until it is gone.
+    def disabling(self, name: str) -> list[Step]:
+        """Return the steps that remove a feature with its storage, until it is gone.
 
         Raises:
             HelioError: there is no such feature.
         """
         self.feature(name)
-        if name not in self._juju.status().apps:
-            return
-        with self._watch.step(f"Remove {name}"):
-            self._juju.remove_application(name, destroy_storage=True)
-            self._watch.until(name, lambda: self._is_gone(name))
+        return [
+            Ensure(
+                f"Remove {name}",
+                f"remove {name} with its storage",
+                lambda: self._is_gone(name)[0],
+                lambda _reporter: self._remove(name),
+            )
+        ]
+
+    def _unrelated(self, feature: Feature) -> list[tuple[str, str]]:
+        """Return the relations that are missing, and whose other side is there."""
+        status = self._juju.status()
+        there = {*status.apps, feature.name}
+        return [
+            pair
+            for pair in feature.relations
+            if {bundle.application_of(end) for end in pair} <= there
+            and not is_related(status, *pair)
+        ]
+
+    def _settle(self) -> None:
+        waiting.settle(
+            [waiting.Watched(self._juju, self._juju.status().apps)],
+            self._watch.reporter, self._watch.stall, self._watch.clock, self._watch.sleep,
+        )  # fmt: skip
+
+    def _remove(self, name: str) -> None:
+        self._juju.remove_application(name, destroy_storage=True)
+        self._watch.until(name, lambda: self._is_gone(name))
 
     def _is_gone(self, name: str) -> tuple[bool, str]:
         app = self._juju.status().apps.get(name)
         return app is None, f"{len(app.units)} unit(s) are there" if app else "gone"
 
     def _deploy(self, feature: Feature) -> None:
+        if feature.name not in self._juju.status().apps:
+            self._add(feature)
+        for pair in self._unrelated(feature):
+            self._juju.integrate(*pair)
+
+    def _add(self, feature: Feature) -> None:
         plan = self._plan
         application = plan.release.manifest.applications[feature.name]
         charm = plan.release.charms[feature.charm]

@@ -16,6 +16,7 @@ from jubilant.statustypes import Status, StatusInfo
 from helio import sdk, waiting
 from helio.host import HelioError
 from helio.sdk import Connection
+from helio.steps import Ensure, Step
 from helio.watching import Watch
 
 APPLICATION = "openstack-hypervisor"
@@ -147,54 +148,79 @@ class Nodes:
             )
         return found
 
-    def add(self, count: int) -> list[Node]:
-        """Add hypervisors, each on a new machine, and wait until instances can go there.
-
-        Those that an interrupted run has begun, and that the compute service does not know yet,
-        count as well.
-
-        Returns:
-            Those that are new.
-        """
-        status = self._juju.status()
-        old = self._settled(status)
-        begun = sorted(status.apps[APPLICATION].units.keys() - old)
-        with self._watch.step(f"Add {count} hypervisor(s)"):
-            if begun:
-                self._watch.reporter.note(f"begun by an earlier run: {', '.join(begun)}")
-            if count > len(begun):
-                self._juju.add_unit(APPLICATION, num_units=count - len(begun))
-        newcomers = _Newcomers(self._juju, old)
-        with self._watch.step("Wait for the unit"):
-            waiting.settle(
-                [waiting.Watched(newcomers, [APPLICATION])], self._watch.reporter,
-                self._watch.stall, self._watch.clock, self._watch.sleep,
-            )  # fmt: skip
-
-        def look() -> tuple[list[Node], str]:
-            new = [node for node in self.known() if node.unit and node.unit not in old]
-            known = {_short(each.name) for each in self._cloud.compute.hypervisors()}
-            ready = [node for node in new if node.is_usable and node.name in known]
-            return ready, f"{len(ready)} of {wanted} can be used"
-
-        wanted = max(count, len(begun))
-        with self._watch.step("Wait for the compute service"):
-            for ready in self._watch.looks("the compute service", look):
-                if len(ready) >= wanted:
-                    return ready
-        raise AssertionError("looks do not end")
-
-    def _settled(self, status: Status) -> frozenset[str]:
+    def settled(self) -> frozenset[str]:
         """Return the units that nobody waits for: Nova knows them, dead ones too, or they go."""
-        known = {_short(each.name) for each in self._cloud.compute.hypervisors()}
+        known = self._hypervisors()
+        status = self._juju.status()
         return frozenset(
             name
             for name, unit in status.apps[APPLICATION].units.items()
             if _short(_hostname(status, unit.machine)) in known or unit.juju_status.life
         )
 
-    def remove(self, name: str, force: bool = False) -> None:
-        """Take a hypervisor away, after its instances have moved to others.
+    def beside(self, old: Collection[str]) -> list[Node]:
+        """Return the hypervisors to which instances can go, but for those of some units."""
+        known = self._hypervisors()
+        return [
+            node
+            for node in self.known()
+            if node.unit and node.unit not in old and node.is_usable and node.name in known
+        ]
+
+    def adding(self, count: int, old: Collection[str]) -> list[Step]:
+        """Return the steps that add hypervisors, each on a new machine, until they can be used.
+
+        Those that an interrupted run has begun, and that the compute service does not know yet,
+        count as well.
+
+        Args:
+            count: How many.
+            old: The units that were settled before.
+        """
+        begun = sorted(self._juju.status().apps[APPLICATION].units.keys() - old)
+        more, wanted = count - len(begun), max(count, len(begun))
+        told = f"begun by an earlier run: {', '.join(begun)}" if begun else ""
+        return [
+            Ensure(
+                f"Add {count} hypervisor(s)",
+                f"add {more}, each on a machine of its own",
+                lambda: more <= 0,
+                lambda _reporter: self._juju.add_unit(APPLICATION, num_units=more),
+            ),
+            Ensure(
+                "Wait for the unit",
+                "; ".join(filter(None, (f"wait until {wanted} are active", told))),
+                lambda: False,  # one look is not enough to tell
+                lambda _reporter: self._settle(old, told),
+            ),
+            Ensure(
+                "Wait for the compute service",
+                f"wait until instances can go to {wanted} more",
+                lambda: len(self.beside(old)) >= wanted,
+                lambda _reporter: self._wait_for(wanted, old),
+            ),
+        ]
+
+    def _settle(self, old: Collection[str], told: str) -> None:
+        if told:
+            self._watch.reporter.note(told)
+        waiting.settle(
+            [waiting.Watched(_Newcomers(self._juju, old), [APPLICATION])], self._watch.reporter,
+            self._watch.stall, self._watch.clock, self._watch.sleep,
+        )  # fmt: skip
+
+    def _wait_for(self, wanted: int, old: Collection[str]) -> None:
+        def look() -> tuple[bool, str]:
+            ready = len(self.beside(old))
+            return ready >= wanted, f"{ready} of {wanted} can be used"
+
+        self._watch.until("the compute service", look)
+
+    def _hypervisors(self) -> set[str]:
+        return {_short(each.name) for each in self._cloud.compute.hypervisors()}
+
+    def removal(self, name: str, force: bool = False) -> list[Step]:
+        """Return the steps that take a hypervisor away, after its instances have moved to others.
 
         Args:
             name: Its host name, its unit, or its machine's number.
@@ -202,8 +228,8 @@ class Nodes:
                 and volumes.
 
         Raises:
-            HelioError: there is no such hypervisor, its instances cannot move, or one did not; or
-                it was to be forced and is not lost.
+            HelioError: there is no such hypervisor, its instances cannot move, or it was to be
+                forced and is not lost. A step raises it as well: if an instance did not move.
         """
         node = self._find(name)
         if force and node.state == "up":
@@ -220,14 +246,54 @@ class Nodes:
                 "run: helio node add, or delete them"
             )
         if force:
-            self._disable(node)
-            self._remove_unit(node, force=True)
-            self._evacuate(node)
+            first = self._disabling(node)
         else:
-            self._drain(node)
-            self._disable(node)
-            self._remove_unit(node, force=False)
-        self._forget(node)
+            self._refuse_stopped(node)
+            first = self._draining(node)
+        taking = [self._taking(node, force)] if node.unit else []
+        rebuilding = [self._rebuilding(node)] if force and node.instances else []
+        return [first, *taking, *rebuilding, self._forgetting(node)]
+
+    def _disabling(self, node: Node) -> Step:
+        return Ensure(
+            f"Disable scheduling to {node.name}",
+            f"let no new instance come to {node.name}",
+            lambda: self._is_disabled(node),
+            lambda _reporter: self._disable(node),
+        )
+
+    def _draining(self, node: Node) -> Step:
+        move = f"move {', '.join(node.instances)} to others" if node.instances else "move nothing"
+        return Ensure(
+            f"Drain {node.name}",
+            f"let no new instance come to {node.name}, and {move}",
+            lambda: self._is_disabled(node) and not self._servers(node),
+            lambda _reporter: self._drain(node),
+        )
+
+    def _taking(self, node: Node, force: bool) -> Step:
+        return Ensure(
+            f"Remove {node.unit}",
+            f"remove {node.unit}, and machine {node.machine} if nothing else stands on it",
+            lambda: False,  # the machine may be left, and goes in the same wait
+            lambda _reporter: self._remove_unit(node, force),
+        )
+
+    def _rebuilding(self, node: Node) -> Step:
+        return Ensure(
+            f"Build the instances of {node.name} anew",
+            f"build {', '.join(node.instances)} anew on others",
+            lambda: not self._servers(node),
+            lambda _reporter: self._evacuate(node),
+        )
+
+    def _forgetting(self, node: Node) -> Step:
+        return Ensure(
+            f"Forget {node.name}",
+            f"delete what the services of the cloud know of {node.name}",
+            lambda: False,  # three services may know it
+            lambda _reporter: self._forget(node),
+        )
 
     def _find(self, name: str) -> Node:
         nodes = self.known()
@@ -242,15 +308,18 @@ class Nodes:
         known = ", ".join(node.name for node in nodes) or "none"
         raise HelioError(f"cannot find the node {name}: there is {known}")
 
-    def _drain(self, node: Node) -> None:
-        """Let no new instance come, and move those that are there while they run."""
+    def _refuse_stopped(self, node: Node) -> None:
         stuck = [each.name for each in self._servers(node) if _is_stopped(each)]
         if stuck:
             raise _unmovable(node, *stuck)
+
+    def _drain(self, node: Node) -> None:
+        """Let no new instance come, and move those that are there while they run."""
+        self._refuse_stopped(node)
         with self._closed(node):
             for server in self._servers(node):
-                with self._watch.step(f"Migrate {server.name}"):
-                    self._migrate(server, node)
+                self._migrate(server, node)
+        self._disable(node)
 
     @contextlib.contextmanager
     def _closed(self, node: Node) -> Generator[None]:
@@ -261,8 +330,7 @@ class Nodes:
         finished = node.scheduling != "enabled"
         try:
             if not finished:
-                with self._watch.step(f"Disable scheduling to {node.name}"):
-                    self._disable(node)
+                self._disable(node)
             yield
             finished = True
         finally:
@@ -283,17 +351,18 @@ class Nodes:
         else:
             reporter.warn(f"{node.name} was not drained and takes new instances again")
 
+    def _is_disabled(self, node: Node) -> bool:
+        """Return whether no new instance comes, and the note for a later run is there."""
+        return all(_is_noted(service, node) for service in self._services(node))
+
     def _disable(self, node: Node) -> None:
         """Let no new instance come, and note which unit and machine this is about."""
-        reason = "helio removes it"
-        if node.unit:
-            reason = REASON.format(unit=node.unit, machine=node.machine)
         for service in self._services(node):
             # Nova refuses a change that changes nothing. The id, and not the service: of that the
             # client library sends only what differs, and Nova needs both.
-            if (service.status, service.disabled_reason) != ("disabled", reason):
+            if not _is_noted(service, node):
                 self._cloud.compute.disable_service(
-                    service.id, service.host, service.binary, reason
+                    service.id, service.host, service.binary, _reason(node)
                 )
 
     def _migrate(self, server: Any, node: Node) -> None:
@@ -319,7 +388,8 @@ class Nodes:
                         f"cannot migrate {now.name}: it stayed on {node.name}; "
                         "see: helio juju debug-log --include nova"
                     )
-            return is_quiet and place != node.name, f"{now.task_state or now.status} on {place}"
+            state = f"{now.name}: {now.task_state or now.status} on {place}"
+            return is_quiet and place != node.name, state
 
         self._watch.until(f"instance {server.name}", look)
 
@@ -331,16 +401,12 @@ class Nodes:
             states = sorted({service.state for service in self._services(node)})
             return states in ([], ["down"]), f"{node.name} is {' '.join(states)}"
 
-        if not node.instances:
-            return
-        with self._watch.step(f"Wait until {node.name} is taken for lost"):
-            self._watch.until(node.name, look)
+        self._watch.until(node.name, look)
         for server in self._servers(node):
-            with self._watch.step(f"Build {server.name} anew"):
-                # Not twice. Another task of the lost machine's never ends; Nova does not mind.
-                if server.task_state not in REBUILDING:
-                    compute.evacuate_server(server.id)
-                self._wait_until_rebuilt(server, node)
+            # Not twice. Another task of the lost machine's never ends; Nova does not mind.
+            if server.task_state not in REBUILDING:
+                compute.evacuate_server(server.id)
+            self._wait_until_rebuilt(server, node)
 
     def _wait_until_rebuilt(self, server: Any, node: Node) -> None:
         def look() -> tuple[bool, str]:
@@ -348,7 +414,7 @@ class Nodes:
             if now.status == "ERROR":
                 raise HelioError(f"cannot build {now.name} anew: it is in status ERROR")
             is_there = _short(now.compute_host or "") != node.name and not now.task_state
-            return is_there, now.task_state or now.status
+            return is_there, f"{now.name}: {now.task_state or now.status}"
 
         self._watch.until(f"instance {server.name}", look)
 
@@ -365,12 +431,9 @@ class Nodes:
                 return False, f"machine {node.machine} is going"
             return True, "gone"
 
-        if not node.unit:
-            return
-        with self._watch.step(f"Remove {node.unit}"):
-            if node.unit in self._juju.status().apps[APPLICATION].units:
-                self._juju.remove_unit(node.unit, force=force)
-            self._watch.until(node.unit, look)
+        if node.unit in self._juju.status().apps[APPLICATION].units:
+            self._juju.remove_unit(node.unit, force=force)
+        self._watch.until(node.unit, look)
 
     def _remove_machine(self, machine: str, force: bool) -> None:
         words = ("--no-prompt", "--force") if force else ("--no-prompt",)
@@ -399,13 +462,12 @@ class Nodes:
                     network.delete_agent(agent)
             return not left, f"{len(left)} network agent(s) are known"
 
-        with self._watch.step(f"Forget {node.name}"):
-            self._watch.until("the network service", agents)
-            for service in self._services(node):
-                compute.delete_service(service)
-            for provider in list(placement.resource_providers()):
-                if _short(provider.name) == node.name:
-                    placement.delete_resource_provider(provider)
+        self._watch.until("the network service", agents)
+        for service in self._services(node):
+            compute.delete_service(service)
+        for provider in list(placement.resource_providers()):
+            if _short(provider.name) == node.name:
+                placement.delete_resource_provider(provider)
 
     def _services(self, node: Node | None = None) -> list[Any]:
         found = self._cloud.compute.services(binary=BINARY)
@@ -414,6 +476,16 @@ class Nodes:
     def _servers(self, node: Node) -> list[Any]:
         found = self._cloud.compute.servers(all_projects=True)
         return [each for each in found if _short(each.compute_host or "") == node.name]
+
+
+def _reason(node: Node) -> str:
+    if not node.unit:
+        return "helio removes it"
+    return REASON.format(unit=node.unit, machine=node.machine)
+
+
+def _is_noted(service: Any, node: Node) -> bool:
+    return (service.status, service.disabled_reason) == ("disabled", _reason(node))
 
 
 def _is_stopped(server: Any) -> bool:

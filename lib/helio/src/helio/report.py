@@ -113,10 +113,6 @@ class PlainReporter:
                 self._line("  " + ": ".join(part for part in (name, text) if part))
         self._said = dict(lines)
 
-    def would(self, text: str) -> None:
-        """Print what a dry run leaves out."""
-        self._line(f"  would {text}")
-
     def tell(self, text: str) -> None:
         """Print it, unless it has not happened."""
         if not self._is_rehearsal:
@@ -196,6 +192,68 @@ class LiveReporter:
             self._live.stop()
             self._live = None
         self._console.print(line, highlight=False)
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """Keeps for programs what became of each step; people are told as well.
+
+    Args:
+        inner: Tells people, not on standard output.
+        is_rehearsal: Whether nothing is really done: then the notes say what would be.
+        steps: A mapping for each step: `step`, its title; `state`: `done`, `skipped`, `failed`, or
+            `planned` in a rehearsal; and lists of texts where there are any: `notes`, `warnings`
+            and `results`.
+    """
+
+    inner: Reporter
+    is_rehearsal: bool
+    steps: list[dict[str, Any]] = dataclasses.field(default_factory=list[dict[str, Any]])
+
+    def started(self, title: str) -> None:
+        """Begin to keep a step."""
+        self.steps.append({"step": title, "state": "planned"})
+        self.inner.started(title)
+
+    def note(self, text: str) -> None:
+        """Keep the note in a rehearsal; otherwise it is only of the moment."""
+        if self.is_rehearsal:
+            self._keep("notes", text)
+        self.inner.note(text)
+
+    def warn(self, text: str) -> None:
+        """Keep the warning."""
+        self._keep("warnings", text)
+        self.inner.warn(text)
+
+    def progress(self, lines: Mapping[str, str]) -> None:
+        """Pass it on."""
+        self.inner.progress(lines)
+
+    def tell(self, text: str) -> None:
+        """Keep the result, unless it has not happened; standard output is for the record."""
+        if not self.is_rehearsal:
+            self._keep("results", text)
+
+    def done(self, title: str) -> None:
+        """Keep that the step has ended well."""
+        self.steps[-1]["state"] = "done"
+        self.inner.done(title)
+
+    def skipped(self, title: str) -> None:
+        """Keep that the step had nothing to do."""
+        self.steps.append({"step": title, "state": "skipped"})
+        self.inner.skipped(title)
+
+    def failed(self, title: str) -> None:
+        """Keep that the step failed."""
+        self.steps[-1]["state"] = "failed"
+        self.inner.failed(title)
+
+    def _keep(self, kind: str, text: str) -> None:
+        if not self.steps:  # what comes before the first step
+            self.steps.append({"step": "", "state": "planned" if self.is_rehearsal else "done"})
+        self.steps[-1].setdefault(kind, []).append(text)
 
 
 def reporter() -> Reporter:

@@ -4,7 +4,8 @@ A step keeps nothing in memory for the next one: whether it is done is read from
 run that was interrupted anywhere goes on where it stopped, simply by running again.
 """
 
-from collections.abc import Iterable
+import dataclasses
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from helio import report
@@ -39,6 +40,31 @@ class Step(Protocol):
             HelioError: it cannot be done; says why and what to do.
         """
         ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Ensure:
+    """A step against the interfaces of the cloud, which needs no host.
+
+    Args:
+        title: What it does, as a phrase.
+        outline: What is done if it is not so.
+        find: Returns whether it is as it shall be.
+        make: Makes it so.
+    """
+
+    title: str
+    outline: str | None
+    find: Callable[[], bool]
+    make: Callable[[Reporter], object]
+
+    def is_done(self, host: Host) -> bool:
+        """Return whether there is nothing to do."""
+        return self.find()
+
+    def apply(self, host: Host, reporter: Reporter) -> None:
+        """Make it."""
+        self.make(reporter)
 
 
 def run(steps: Iterable[Step], host: Host, reporter: Reporter) -> None:

@@ -10,17 +10,17 @@ from helio.cli.context import (
     confirm,
     current,
     dry_run_option,
+    format_option,
     logged_host,
     require_root,
     yes_option,
 )
+from helio.cli.stage import Stage
 from helio.embedded import DryRunJuju, Engine, Juju
-from helio.host import DryRunHost, HelioError, LocalHost
+from helio.host import HelioError, LocalHost
 from helio.manifest import Part
 from helio.plan import STALL, read_plan
-from helio.report import PlainReporter, reporter
 from helio.settings import Settings
-from helio.steps import rehearse, run
 from helio.tree import find_tree
 
 NEXT = """
@@ -48,8 +48,9 @@ The cloud is up. Next:
     help="Give up waiting when nothing has changed for so long.",
 )
 @dry_run_option
+@format_option
 @yes_option
-def bootstrap(substrate: str, stall_limit: float, dry_run: bool, yes: bool) -> None:
+def bootstrap(substrate: str, stall_limit: float, dry_run: bool, style: str, yes: bool) -> None:
     """Make a cloud on this machine.
 
     Installs the Debian packages that are missing, builds the images, packs the charms, deploys
@@ -61,26 +62,20 @@ def bootstrap(substrate: str, stall_limit: float, dry_run: bool, yes: bool) -> N
         )
     found = current()
     if dry_run:
-        return _rehearse(found, stall_limit)
+        return _run(found, stall_limit, Stage(LocalHost(), True, style))
     require_root("bootstrap")
     if not yes and sys.stdin.isatty():  # nothing is lost by it, so it needs no answer
         confirm("bootstrap", f"Make a cloud in {found.home} and install what it needs?")
     with alone(found, "bootstrap"):
-        _run(found, stall_limit)
+        _run(found, stall_limit, Stage(logged_host(found), False, style))
 
 
-def _rehearse(found: Settings, stall: float) -> None:
-    tell = PlainReporter(sys.stdout, is_rehearsal=True)
-    host = DryRunHost(LocalHost(), tell.would)
-    plan = read_plan(found, find_tree(), host, stall)
+def _run(found: Settings, stall: float, stage: Stage) -> None:
+    plan = read_plan(found, find_tree(), stage.host, stall)
     models = Engine(found).connect_all()
-    dry: dict[Part, Juju] = {part: DryRunJuju(juju, host) for part, juju in models.items()}
-    rehearse(steps.steps(plan, dry, models["pods"]), host, tell)
-
-
-def _run(found: Settings, stall: float) -> None:
-    host = logged_host(found)
-    plan = read_plan(found, find_tree(), host, stall)
-    models = Engine(found).connect_all()
-    run(steps.steps(plan, models, models["pods"]), host, reporter())
-    click.echo(NEXT)
+    dry: dict[Part, Juju] = {
+        part: DryRunJuju(juju, stage.host) if stage.is_dry else juju
+        for part, juju in models.items()
+    }
+    stage.run(steps.steps(plan, dry, models["pods"]))
+    stage.end(NEXT)

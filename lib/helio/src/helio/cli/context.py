@@ -117,6 +117,17 @@ def alone(found: Settings, what: str) -> Generator[None]:
             path.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def in_turn(found: Settings) -> Generator[None]:
+    """Wait until nobody else is in its turn in the same cloud: for what takes seconds."""
+    folder = os.open(found.home, os.O_RDONLY)  # needs no file that somebody must take away
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
+
+
 def _private(found: Settings) -> str:
     """Return the log's path after making it readable by its owner only."""
     if not settings.is_ours(found.home):
