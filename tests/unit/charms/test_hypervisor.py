@@ -1,5 +1,6 @@
 """The charm openstack-hypervisor: plans, from a snapshot."""
 
+import ast
 import configparser
 import dataclasses
 import json
@@ -286,6 +287,20 @@ def test_consoles_keep_the_authority_of_the_cloud_whose_proxy_is_their_client(ma
     names = ("ca-cert.pem", "server-cert.pem", "server-key.pem")
     texts = [file(made, f"/etc/pki/libvirt-vnc/{name}").text for name in names]
     assert texts == ["CA\n", "CERT\n", "KEY\n"]
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_guests_have_their_metadata_as_a_drive_too(make, ready, wanted):
+    made = make(with_config(ready, config_drive=wanted))
+    assert nova(made)["DEFAULT"].getboolean("force_config_drive") is wanted
+
+
+def test_nova_finds_the_driver_under_the_name_in_its_configuration(make, ready):
+    made = make(ready)
+    module, _, name = nova(made)["DEFAULT"]["compute_driver"].partition(".")
+    text = file(made, f"/usr/lib/openstack-hypervisor/drivers/{module}.py").text
+    classes = [each.name for each in ast.parse(text).body if isinstance(each, ast.ClassDef)]
+    assert classes == [name]
 
 
 def test_without_a_page_for_consoles_there_are_none(make, ready, needs):
