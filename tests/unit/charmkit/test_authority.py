@@ -195,4 +195,6 @@ def test_a_root_comes_back_from_its_secret_as_it_was():
     second = root("other", previous=first)
     for each in (first, second):
         assert authority.load(authority.dump(each)) == each
+        bare = {key: text.strip() for key, text in authority.dump(each).items()}
+        assert authority.load(bare) == each
     assert all(authority.dump(first).values()), "a secret takes no empty value"

@@ -89,12 +89,17 @@ def dump(root: Root) -> SecretContent:
 
 
 def load(content: SecretContent) -> Root:
-    """Give the root that a secret holds."""
+    """Give the root that a secret holds.
+
+    Each text ends with one newline, however it went through whoever keeps the secret: certificates
+    are put together into one file.
+    """
+    texts = {key: f"{text.strip()}\n" for key, text in content.items()}
     return Root(
-        private_key=content["private-key"],
-        certificate=content[CERTIFICATE],
-        previous=content.get("previous-ca-certificate", ""),
-        crossing=content.get("crossing-certificate", ""),
+        private_key=texts["private-key"],
+        certificate=texts[CERTIFICATE],
+        previous=texts.get("previous-ca-certificate", ""),
+        crossing=texts.get("crossing-certificate", ""),
     )
 
 
