@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 from cloudtest import run, wait_for
@@ -38,18 +39,17 @@ class Unit(http.server.ThreadingHTTPServer):
 class Service(http.server.BaseHTTPRequestHandler):
     """Tells the path, the headers and the length of what it was sent, and which unit it is."""
 
-    server: Unit
-
     def _answer(self) -> None:
         left = int(self.headers.get("Content-Length") or 0)
         size = left
         while left:
             left -= len(self.rfile.read(min(left, 65536)))
         headers = {name.lower(): value for name, value in self.headers.items()}
-        unit = self.server.server_address[0]
-        told = {"path": self.path, "headers": headers, "size": size, "unit": unit}
+        unit = cast(Unit, self.server)
+        told = {"path": self.path, "headers": headers, "size": size}
+        told["unit"] = unit.server_address[0]
         body = json.dumps(told).encode()
-        self.send_response(503 if self.server.is_sick else 200)
+        self.send_response(503 if unit.is_sick else 200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
