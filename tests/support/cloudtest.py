@@ -322,6 +322,7 @@ class Ping:
     def __init__(self, address: str):
         self._address = address
         self._stop = threading.Event()
+        self._stopped = 0.0
         self._threads = [threading.Thread(target=each) for each in (self._send, self._hear)]
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
         self._socket.settimeout(self.LAST_LOOK)
@@ -344,6 +345,7 @@ class Ping:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._stopped = time.monotonic()
         self._stop.set()
         for thread in self._threads:
             thread.join()
@@ -368,12 +370,11 @@ class Ping:
 
     def _hear(self) -> None:
         start = before = time.monotonic()
-        stopped = None
         # A last look after the sender has stopped, for what is still on its way. It has an end of
         # its own: the socket hears every ping of this host, and may never be silent.
-        while stopped is None or (self.lost and time.monotonic() < stopped + self.LAST_LOOK):
-            if stopped is None and self._stop.is_set():
-                stopped = time.monotonic()
+        while not self._stop.is_set() or (
+            self.lost and time.monotonic() < self._stopped + self.LAST_LOOK
+        ):
             try:
                 packet, sender = self._socket.recvfrom(1024)
             except TimeoutError:
@@ -384,7 +385,7 @@ class Ping:
                 self._note_gap(now - before, before - start)
                 before = now
                 self.heard += 1
-        self._note_gap(stopped - before, before - start)
+        self._note_gap(self._stopped - before, before - start)
 
 
 def run(

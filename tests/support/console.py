@@ -63,7 +63,9 @@ class Screen:
         # Frames need not end where messages end.
         while len(self._read) < length:
             frame = self._link.recv()
-            if not isinstance(frame, bytes) or not frame:
+            # The library gives a text where the other end closes. An empty frame is none: Nova's
+            # proxy sends one when it has agreed with the hypervisor.
+            if not isinstance(frame, bytes):
                 raise ConnectionError(f"the console has ended: {frame!r}")
             self._read += frame
         taken, self._read = self._read[:length], self._read[length:]
