@@ -125,6 +125,13 @@ OVN = Process(
     ),
     stays=True,
 )
+MOVES = Process(
+    name=f"{NAME}-moves",
+    summary="floating IPs of VMs that have moved here",
+    command=f"/usr/bin/python3 {FOLDER}/moves.py",
+    after=("ovs-vswitchd.service", "ovn-controller.service"),
+    files=(File(path=f"{FOLDER}/moves.py", template="moves.py"),),
+)
 LIBVIRT = Process(
     name="libvirtd",
     unit="libvirtd.service",
@@ -254,7 +261,7 @@ COMPUTE = Process(
         until_answered=True,
     ),
 )
-PROCESSES = (OPENVSWITCH, VSWITCHD, CONNECTIONS, OVN, LIBVIRT, METADATA, COMPUTE)
+PROCESSES = (OPENVSWITCH, VSWITCHD, CONNECTIONS, OVN, MOVES, LIBVIRT, METADATA, COMPUTE)
 
 # --- options -----------------------------------------------------------------------------------
 

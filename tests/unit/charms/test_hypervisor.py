@@ -159,7 +159,7 @@ def unit(made, process):
 def test_what_vms_depend_on_stays_when_the_unit_goes(make, ready):
     stays = {each.process for each in make(ready).workload.units if each.stays}
     leaves = {each.process for each in make(ready).workload.units if not each.stays}
-    assert leaves == {"nova-compute", "neutron-ovn-agent"}
+    assert leaves == {"nova-compute", "neutron-ovn-agent", "openstack-hypervisor-moves"}
     assert {"libvirtd", "openvswitch", "ovs-vswitchd", "ovn-controller"} <= stays
 
 
