@@ -74,6 +74,10 @@ class Commands:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._loop)
 
+    def looks(self) -> bool:
+        """Return whether it has not ended by itself."""
+        return self._thread.is_alive()
+
     def __enter__(self) -> "Commands":
         self._thread.start()
         return self
@@ -100,8 +104,14 @@ class Commands:
 
 def in_commands(commands: Commands, credentials: Credentials) -> list[str]:
     """Look at the command lines that were seen."""
+    assert commands.looks(), "somebody still looks"
     assert len(commands.seen) > 100
-    return [each for line in list(commands.seen) for each in found(line, line, credentials)]
+    # The program's name alone: the line has the credential.
+    return [
+        each
+        for line in list(commands.seen)
+        for each in found(line.partition(" ")[0], line, credentials)
+    ]
 
 
 def in_databags(cloud: Cloud, credentials: Credentials) -> list[str]:
@@ -119,13 +129,17 @@ def in_records(cloud: Cloud, credentials: Credentials) -> list[str]:
     """Look at logs and traces, in their files and as the commands show them."""
     problems: list[str] = []
     seen = 0
-    for path in sorted(cloud.home.rglob("*")):
+    for path in sorted(below(cloud.home)):
         parts = path.relative_to(cloud.home).parts
         is_record = path.suffix == ".log" or "logs" in parts or "traces" in parts
         if parts[0] == "storage" or not path.is_file() or not is_record:
             continue
+        try:
+            text = path.read_text(errors="replace")
+        except FileNotFoundError:
+            continue  # the oldest traces go when new ones come
         seen += 1
-        problems += found(path, path.read_text(errors="replace"), credentials)
+        problems += found(path, text, credentials)
     assert seen > 10, "logs and traces must have been found"
     for juju in cloud.models:
         problems += found("debug-log", juju.debug_log(limit=0), credentials)
@@ -134,19 +148,31 @@ def in_records(cloud: Cloud, credentials: Credentials) -> list[str]:
     return problems
 
 
+def below(root: Path) -> Iterator[Path]:
+    """Yield the files below `root`, also while some of them come and go."""
+    for folder, _, names in os.walk(root):
+        yield from (Path(folder) / name for name in names)
+
+
+def mode_of(path: Path) -> int:
+    """Return type and rights of a file, 0 if somebody has taken it away."""
+    try:
+        return path.lstat().st_mode
+    except FileNotFoundError:
+        return 0
+
+
 def readable_files(root: Path) -> Iterator[Path]:
     """Yield files below `root` that any user could read: every folder on the way lets them in."""
     for folder, folders, names in os.walk(root):
         folders[:] = [
             name
             for name in folders
-            if (Path(folder) / name).lstat().st_mode & stat.S_IXOTH
-            and not (Path(folder) / name).is_symlink()
+            if stat.S_ISDIR(mode := mode_of(Path(folder) / name)) and mode & stat.S_IXOTH
         ]
         for name in names:
             path = Path(folder) / name
-            mode = path.lstat().st_mode
-            if stat.S_ISREG(mode) and mode & stat.S_IROTH:
+            if stat.S_ISREG(mode := mode_of(path)) and mode & stat.S_IROTH:
                 yield path
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 
 import backends
 import drivers
-from charmkit import api, messaging
+from charmkit import api, messaging, packages
 from charmkit.interfaces import ceph_client, cinder_backend, cinder_ceph_key
 from charmkit.service import Check, File, Obstacle, Process, Task
 from charmkit.spec import Publication, Snapshot, Values
@@ -142,19 +142,8 @@ def obstacle(snapshot: Snapshot, seen: Values) -> Obstacle:
 
 def tasks(snapshot: Snapshot, seen: Values) -> Iterator[Task]:
     """Bring the packages of drivers that are not on every machine, and Ceph's key to its place."""
-    if packages := tuple(snapshot.machine.get("packages", ())):
-        install = ("install", "--yes", "--no-install-recommends", *packages)
-        # The lists of packages that were brought with the machine name versions long gone.
-        for name, words in (("package-lists", ("update",)), ("packages", install)):
-            yield Task(
-                name=name,
-                argv=("apt-get", *words),
-                environment={"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_SUSPEND": "1"},
-                inputs=packages,
-                message=f"installing {', '.join(packages)}",
-                timeout=1800,
-                on="unit",
-            )
+    if missing := tuple(snapshot.machine.get("packages", ())):
+        yield packages.bring(missing)
     if ceph := seen["ceph"]:
         # Where a volume is opened to make an image of it, the key is looked for here only.
         place = f"/etc/ceph/ceph.client.{ceph.user}.keyring"

@@ -4,6 +4,7 @@ import dataclasses
 import json
 from collections.abc import Iterator, Mapping
 
+from charmkit import packages
 from charmkit.service import File, Sight, Task
 from charmkit.spec import Snapshot, Values
 
@@ -71,18 +72,7 @@ def tasks(snapshot: Snapshot, seen: Values) -> Iterator[Task]:
     """Bring the clients that are missing, name the machine for iSCSI, give libvirt Ceph's keys."""
     clients: Mapping[str, str] = snapshot.machine.get("clients", {})
     if missing := tuple(sorted(name for name, state in clients.items() if state == "missing")):
-        install = ("install", "--yes", "--no-install-recommends", *missing)
-        # The lists of packages that were brought with the machine name versions long gone.
-        for name, words in (("package-lists", ("update",)), ("packages", install)):
-            yield Task(
-                name=name,
-                argv=("apt-get", *words),
-                environment={"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_SUSPEND": "1"},
-                inputs=missing,
-                message=f"installing {', '.join(missing)}",
-                timeout=1800,
-                on="unit",
-            )
+        yield packages.bring(missing)
     if CLIENTS["iscsi"].package in clients:
         yield Task(
             name="initiator",

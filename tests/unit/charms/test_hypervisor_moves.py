@@ -50,12 +50,23 @@ def test_a_port_that_is_installed_again_has_moved_here(moves, told, is_move):
     assert [moves.moved(known, each) for each in told][-1] is is_move
 
 
-def test_flows_are_computed_anew_once_for_each_move(tmp_path):
-    lines = [*ADDED, tell(row("old", "1"), row("new", "2")), tell(row("old", "2"), row("new"))]
+BEFORE = tell(row("initial", name="br-int"))
+MOVED = tell(row("old", "1"), row("new", "2")), tell(row("old", "2"), row("new"))
+
+
+@pytest.mark.parametrize(
+    ("lines", "code", "asked"),
+    [
+        pytest.param((BEFORE, *ADDED), 0, 1, id="at the start, for who came while nobody looked"),
+        pytest.param((BEFORE, *ADDED, *MOVED), 0, 2, id="once for a move"),
+        pytest.param((BEFORE, *ADDED, *MOVED), 1, 1, id="systemd starts it again when it failed"),
+    ],
+)
+def test_flows_are_computed_anew(tmp_path, lines, code, asked):
     (tmp_path / "told").write_text("".join(f"{json.dumps(each)}\n" for each in lines))
     programs = {
         "ovsdb-client": f"exec cat {tmp_path}/told",
-        "ovn-appctl": f'echo "$@" >> {tmp_path}/asked',
+        "ovn-appctl": f'echo "$@" >> {tmp_path}/asked; exit {code}',
     }
     for name, text in programs.items():
         (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
@@ -65,5 +76,6 @@ def test_flows_are_computed_anew_once_for_each_move(tmp_path):
         [sys.executable, SCRIPT], env={"PATH": path}, capture_output=True, text=True, check=False
     )
     assert done.returncode == 1, "systemd starts it again when Open vSwitch ends"
-    (asked,) = (tmp_path / "asked").read_text().splitlines()
-    assert asked.endswith("inc-engine/recompute")
+    commands = (tmp_path / "asked").read_text().splitlines()
+    assert len(commands) == asked
+    assert {each.split()[-1] for each in commands} == {"inc-engine/recompute"}

@@ -118,8 +118,12 @@ class Api:
         self._request("PUT", f"/{kind}/{target}/users/{user}/roles/{role}")
 
     def withdraw(self, target, user, role, kind="projects"):
-        """Take a role on a project or domain from a user."""
-        self._request("DELETE", f"/{kind}/{target}/users/{user}/roles/{role}")
+        """Take a role on a project or domain from a user; one that it has no more is no error."""
+        try:
+            self._request("DELETE", f"/{kind}/{target}/users/{user}/roles/{role}")
+        except urllib.error.HTTPError as error:
+            if error.code != 404:
+                raise
 
     def _may_pass(self, code, request):
         """Tell whether a refusal may pass; get a new token where ours is the cause.

@@ -41,12 +41,16 @@ def moved(known, table):
 
 
 def main():
-    """Follow Open vSwitch until it ends."""
+    """Follow Open vSwitch until it ends.
+
+    The first table is what was there before. A VM may have come while nobody looked, or the flows
+    of one could not be computed, which has ended us: so that table counts as a move.
+    """
     known = {}
     with subprocess.Popen(MONITOR, stdout=subprocess.PIPE, text=True) as monitor:
-        for line in monitor.stdout:
-            if moved(known, json.loads(line)):
-                print("a VM has moved here: flows are computed anew", flush=True)
+        for number, line in enumerate(monitor.stdout):
+            if moved(known, json.loads(line)) or number == 0:
+                print("a VM may have moved here: flows are computed anew", flush=True)
                 subprocess.run(COMPUTE, check=True)
     sys.exit("Open vSwitch has ended")
 

@@ -4,7 +4,6 @@ import dataclasses
 import functools
 import logging
 import os
-import pathlib
 import socket
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -27,7 +26,6 @@ from charmkit.spec import (
 
 logger = logging.getLogger(__name__)
 
-MEMORY_LIMIT = pathlib.Path("/sys/fs/cgroup/memory.max")
 """What a container may use, in bytes, or `max`; it is not there outside of one."""
 
 
@@ -122,11 +120,13 @@ def observe(
     )
 
 
-def _memory(limit: pathlib.Path = MEMORY_LIMIT) -> int:
-    """Give the MiB of the machine's memory, or of the container's if that is less."""
-    found = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    text = limit.read_text().strip() if limit.is_file() else "max"
-    return (found if text == "max" else min(found, int(text))) // 2**20
+def _memory() -> int:
+    """Give the MiB of the machine's memory.
+
+    Juju limits the container that we run in, to 1 GiB if nobody says otherwise. That tells
+    nothing of the containers in which the service runs.
+    """
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
 
 
 def _relation(relation: ops.Relation, unit: ops.Unit, is_leader: bool) -> RelationData:

@@ -22,7 +22,7 @@ change or look into a cloud need root: run them with `sudo`. The environment var
 chooses the cloud's folder, `/var/lib/helio` without it. Every error ends in one line that says
 what cannot be done and what to do next, and in the path of the log.
 
-A command that changes something has `--dry-run`: it looks, says what would be done, and changes
+A command that changes a cloud has `--dry-run`: it looks, says what would be done, and changes
 nothing. With `--format json` its result is a list with a mapping for each step: `step`, the title;
 `state`, which is `done`, `skipped` where there was nothing to do, or `planned` in a dry run; and
 `notes`, `warnings` and `results` where there are any. `launch` and `node add` print what they
