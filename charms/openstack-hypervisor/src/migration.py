@@ -3,14 +3,11 @@
 libvirt gives all rights on its machine to whoever it lets in by the network, and it lets in every
 certificate of the authority that it trusts. So that authority signs for hypervisors only. The
 application keeps it in a secret, which all its units can read: each may do with the others what it
-wants anyway. Each unit signs its own certificate, and its key stays on its machine.
-
-Pure but for the time.
+wants anyway. Each unit signs its own certificate, and its key stays on its machine. Pure.
 """
 
 import dataclasses
 import json
-import time
 import typing
 
 from charmkit import authority
@@ -33,7 +30,7 @@ def _make(snapshot: Snapshot, previous: authority.Root | None = None) -> authori
     return authority.make_root(
         f"{snapshot.app} live migration",
         seed=snapshot.random_text(LABEL, 43),
-        now=time.time(),
+        now=snapshot.now,
         validity=_ROOT_VALIDITY,
         previous=previous,
     )
@@ -90,7 +87,7 @@ def values(snapshot: Snapshot, seen: Values) -> Values:
     )
     purpose = digest([root.certificate, root.crossing, dataclasses.asdict(subject)])
     record: dict[str, str] = dict(snapshot.machine.get("migration", {}))
-    if record.get("for") != purpose or time.time() >= tls_certificates.renewal(record["leaf"]):
+    if record.get("for") != purpose or snapshot.now >= tls_certificates.renewal(record["leaf"]):
         record = _signed(root, subject, snapshot) | {"for": purpose}
     return {
         "migration": {
@@ -110,7 +107,7 @@ def _signed(
         root,
         pair.csr,
         seed=snapshot.random_text("migration-serial", 43),
-        now=time.time(),
+        now=snapshot.now,
         validity=_VALIDITY,
     )
     return {"leaf": leaf, "key": pair.key}

@@ -11,7 +11,7 @@ LAYERS = (
     {"spec"},
     {"authority", "service", "overrides", "templates"},
     {"keys", "interfaces"},
-    {"api", "caching", "messaging", "records", "units"},
+    {"api", "caching", "messaging", "packages", "records", "units"},
     {"kubernetes", "layout", "ownership"},
     {"plan", "target"},
     {"machine", "pebble", "publish", "workload"},

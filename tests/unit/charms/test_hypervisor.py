@@ -7,6 +7,7 @@ import json
 import pathlib
 import subprocess
 import sys
+import time
 import types
 
 import pytest
@@ -90,6 +91,7 @@ def ready(charm, config, needs):
         is_machine=True,
         machine=USERSPACE,
         runtime="abc",
+        now=time.time(),
         entropy=b"h" * 32,
     )
     secret = charm.migration.SECRET
@@ -398,19 +400,25 @@ def test_who_has_the_key_of_an_authority_is_out_when_it_was_replaced_twice(
     assert not accepts(file(make(twice), TRUST[0]).text, thief)
 
 
-def test_a_certificate_stays_until_it_is_worn_out_or_the_machine_is_another(
-    charm, make, ready, monkeypatch
-):
+def test_a_certificate_stays_until_it_is_worn_out_or_the_machine_is_another(make, ready):
     made = make(ready)
     again = seen_again(ready, made)
+
+    def later(days, snapshot=again):
+        return dataclasses.replace(snapshot, now=ready.now + days * 86400)
+
     before = file(made, CLIENTS[0]).text
     assert file(make(again), CLIENTS[0]).text == before
-    now = charm.migration.time.time()
-    monkeypatch.setattr(charm.migration.time, "time", lambda: now + 59 * 86400)
-    assert file(make(again), CLIENTS[0]).text == before
-    assert file(make(other(again)), CLIENTS[0]).text != before
-    monkeypatch.setattr(charm.migration.time, "time", lambda: now + 61 * 86400)
-    assert file(make(again), CLIENTS[0]).text != before
+    assert file(make(later(59)), CLIENTS[0]).text == before
+    assert file(make(other(later(59))), CLIENTS[0]).text != before
+    assert file(make(later(61)), CLIENTS[0]).text != before
+
+
+def test_two_plans_of_what_was_seen_once_are_the_same(make, ready):
+    first = dataclasses.replace(ready, own_secrets={})
+    one, two = (make(dataclasses.replace(first, is_leader=True)) for _ in range(2))
+    assert file(one, TRUST[0]).text == file(two, TRUST[0]).text
+    assert file(one, CLIENTS[0]).text == file(two, CLIENTS[0]).text
 
 
 def test_a_new_certificate_restarts_neither_libvirt_nor_an_agent(charm, make, ready):

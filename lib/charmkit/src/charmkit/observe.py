@@ -5,6 +5,7 @@ import functools
 import logging
 import os
 import socket
+import time
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
@@ -102,6 +103,7 @@ def observe(
         },
         cpus=os.cpu_count() or 1,
         memory=_memory(),
+        now=time.time(),
         entropy=os.urandom(32),
     )
     if machine:

@@ -140,7 +140,8 @@ class Snapshot:
         load_balancer: Address or name by which machines outside the cluster reach us, or "".
         load_balancer_problem: What an operator has to do before there can be one, or "".
         cpus: Processors of the machine.
-        memory: MiB of memory of the machine, or that the charm's container may use of it.
+        memory: MiB of memory of the machine.
+        now: When all this was observed, seconds since 1970.
         entropy: Fresh random bytes of this dispatch, see `random_text`.
     """
 
@@ -177,6 +178,7 @@ class Snapshot:
     load_balancer_problem: str = ""
     cpus: int = 1
     memory: int = 0
+    now: float = 0
     entropy: bytes = dataclasses.field(default=b"", repr=False)
 
     def related(self, endpoint: str) -> tuple[RelationData, ...]:
