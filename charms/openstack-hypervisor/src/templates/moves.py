@@ -12,12 +12,14 @@ it has, and no other port is while its interface lives. So when that happens, al
 import json
 import subprocess
 import sys
+import time
 
 MONITOR = (
     "ovsdb-client", "monitor", "--format=json", "Open_vSwitch", "Interface", "name,external_ids",
 )  # fmt: skip
 COMPUTE = ("ovn-appctl", "--timeout=30", "-t", "ovn-controller", "inc-engine/recompute")
 INSTALLED = "ovn-installed-ts"
+PAUSE = 1  # seconds
 
 
 def moved(known, table):
@@ -40,18 +42,24 @@ def moved(known, table):
     return again
 
 
+def compute():
+    """Have all flows computed anew; ovn-controller may be away for a moment."""
+    while subprocess.run(COMPUTE, check=False).returncode:
+        time.sleep(PAUSE)
+
+
 def main():
     """Follow Open vSwitch until it ends.
 
-    The first table is what was there before. A VM may have come while nobody looked, or the flows
-    of one could not be computed, which has ended us: so that table counts as a move.
+    The first table is what was there before. A VM may have come while nobody looked, so it counts
+    as a move.
     """
     known = {}
     with subprocess.Popen(MONITOR, stdout=subprocess.PIPE, text=True) as monitor:
         for number, line in enumerate(monitor.stdout):
             if moved(known, json.loads(line)) or number == 0:
                 print("a VM may have moved here: flows are computed anew", flush=True)
-                subprocess.run(COMPUTE, check=True)
+                compute()
     sys.exit("Open vSwitch has ended")
 
 
