@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 """MariaDB for the cloud's services."""
 
-import os
 import pathlib
 from collections.abc import Iterator
 
@@ -51,12 +50,11 @@ SERVER = Process(
 
 def values(snapshot: Snapshot, seen: Values) -> Values:
     """Give what the server's configuration needs beyond options and relations."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     folders = snapshot.storage.get("database", ())
     stopped = galera.read(pathlib.Path(folders[0])) if folders else galera.Position()
     position = galera.Position(stopped.history) if seen["online"] else stopped
     return {
-        "buffer_pool": mariadb.buffer_pool(str(snapshot.config["profile"]), memory),
+        "buffer_pool": mariadb.buffer_pool(str(snapshot.config["profile"]), snapshot.memory << 20),
         "galera": galera.membership(snapshot, position),
         "position": position,
     }

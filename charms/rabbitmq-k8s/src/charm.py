@@ -3,7 +3,6 @@
 
 import dataclasses
 import json
-import os
 import pathlib
 from collections.abc import Iterator
 
@@ -81,12 +80,13 @@ SERVER = Process(
 
 def values(snapshot: Snapshot, seen: Values) -> Values:
     """Give what the broker's configuration needs beyond options and relations."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     member = rabbit.membership(snapshot)
     return {
         "node": member.me,
         "cluster": json.dumps(dataclasses.asdict(member), sort_keys=True),
-        "memory_limit": rabbit.memory_limit(int(snapshot.config["memory-limit"]), memory),
+        "memory_limit": rabbit.memory_limit(
+            int(snapshot.config["memory-limit"]), snapshot.memory << 20
+        ),
     }
 
 
