@@ -4,6 +4,7 @@
 import json
 import pathlib
 from collections.abc import Iterator
+from dataclasses import replace
 
 import ops
 
@@ -70,9 +71,9 @@ def tasks(snapshot: Snapshot, seen: Values) -> Iterator[Task]:
         # Once the leader has recorded the cluster, others know of it and its data count.
         "confirmed": bool(made),
     }
-    yield _task("monitor", monitor, "making the monitor", on="unit")
+    yield replace(_task("monitor", monitor, "making the monitor"), on="unit")
     wanted = cluster.wanted_osds(snapshot.config)
-    yield _task("storage", wanted, "making OSDs", on="unit", when="online")
+    yield replace(_task("storage", wanted, "making OSDs"), on="unit", when="online")
     request = {
         "seed": seed,
         "settings": cluster.settings(snapshot.config),
@@ -81,16 +82,16 @@ def tasks(snapshot: Snapshot, seen: Values) -> Iterator[Task]:
         # OSDs that come and go change how many copies there can be.
         "osds": [wanted, cluster.other_osds(snapshot)],
     }
-    yield _task("cluster", request, "making pools and clients", when="online", facts=True)
+    made_for_all = _task("cluster", request, "making pools and clients")
+    yield replace(made_for_all, when="online", facts=True)
 
 
-def _task(name: str, request: object, message: str, **how: str | bool) -> Task:
+def _task(name: str, request: object, message: str) -> Task:
     return Task(
         name=name,
         argv=(cluster.SCRIPT, name),
         stdin=json.dumps(request, sort_keys=True),
         message=message,
-        **how,  # pyright: ignore[reportArgumentType] - each is one of Task's own
     )
 
 
