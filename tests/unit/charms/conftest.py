@@ -1,17 +1,16 @@
 """What tests of API charms share: a charm's modules, and an API that answers over TLS."""
 
 import dataclasses
-import functools
 import http.server
 import importlib.util
 import json
 import shutil
 import ssl
 import subprocess
-import sys
 import threading
 import types
 
+import charmworld
 import plans
 import pytest
 
@@ -21,30 +20,10 @@ from charmkit.service import Service
 from charmkit.templates import Templates
 
 
-@functools.cache
-def _load(charm):
-    source = plans.CHARMS / charm / "src"
-    siblings = [path.stem for path in source.glob("*.py") if path.stem != "charm"]
-    before = {name: sys.modules.pop(name, None) for name in siblings}
-    sys.path.insert(0, str(source))
-    try:
-        spec = importlib.util.spec_from_file_location(f"charm {charm}", source / "charm.py")
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[spec.name] = module
-        spec.loader.exec_module(module)
-    finally:
-        sys.path.remove(str(source))
-        for name in siblings:
-            sys.modules.pop(name, None)
-            if before[name] is not None:
-                sys.modules[name] = before[name]
-    return module
-
-
 @pytest.fixture
 def load_charm():
     """Import a charm's charm.py, with its neighbours in src, under a name of its own."""
-    return _load
+    return lambda charm: charmworld.load(charm).module
 
 
 @pytest.fixture
