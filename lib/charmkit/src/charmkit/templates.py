@@ -46,7 +46,6 @@ class Templates:
             keep_trailing_newline=True,
         )
         # jinja2 declares `filters` without the types of its values.
-        # The library does not say what its filters are.
         filters = typing.cast("dict[str, object]", environment.filters)  # pyright: ignore[reportUnknownMemberType]
         filters |= {"ini": ini_value, "quote": quote}
         return environment

@@ -50,7 +50,7 @@ def _elect(model: Model, app: Application, now: float, presumed: Collection[str]
         app.lease_until = 0.0
     elif not app.lease_until:
         # Jitter needs no secrecy; the seed keeps this a function of its arguments.
-        spread = random.Random(f"{app.name} {now}")  # noqa: S311
+        spread = random.Random(f"{app.name} {now}")  # noqa: S311 - jitter
         app.lease_until = now + spread.uniform(LEASE_SHORTEST, LEASE_LONGEST)
     elif now >= app.lease_until:
         candidates = _candidates(model, app, holder)

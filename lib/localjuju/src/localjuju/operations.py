@@ -269,4 +269,4 @@ def _interval(model: Model) -> float:
 
 def _random(unit: Unit, now: float) -> random.Random:
     # Jitter needs no secrecy; a seed from the moment keeps this module a pure function.
-    return random.Random(f"{unit.name} {now}")  # noqa: S311
+    return random.Random(f"{unit.name} {now}")  # noqa: S311 - jitter

@@ -527,9 +527,10 @@ def tell_imports(pipe: int, known: set[str]) -> None:
 def load_told(pipe: int) -> None:
     """Load what a fork has loaded late, in functions: the next one finds it there."""
     os.set_blocking(pipe, False)  # a process that the fork left behind may hold the other end
-    with contextlib.suppress(BlockingIOError):
+    with contextlib.suppress(BlockingIOError):  # it has told nothing
         names = os.read(pipe, PIPE_ROOM).decode().split(" ")
         for name in filter(None, names):
+            # Only time is lost: the charm imports it itself, and says what is wrong.
             with contextlib.suppress(ImportError):
                 importlib.import_module(name)
         if names:
